@@ -99,6 +99,8 @@ const (
 	AttrCostAmount             = "mcpsiem.cost.amount"
 	AttrCostCurrency           = "mcpsiem.cost.currency"
 	AttrCostPriceVersion       = "mcpsiem.cost.price_version"
+	AttrCostModel              = "mcpsiem.cost.model"
+	AttrCostBasis              = "mcpsiem.cost.basis"
 	AttrRawAuthorization       = "mcpsiem.raw.authorization"
 	AttrRawHeaders             = "mcpsiem.raw.headers"
 	AttrRawURL                 = "mcpsiem.raw.url"
@@ -196,6 +198,8 @@ type Fields struct {
 	CostAmount             float64            `json:"mcpsiem.cost.amount,omitempty" expr:"cost_amount"`                       // Estimated cost of the tokens in cost_currency.
 	CostCurrency           string             `json:"mcpsiem.cost.currency,omitempty" expr:"cost_currency"`                   // ISO 4217 code.
 	CostPriceVersion       string             `json:"mcpsiem.cost.price_version,omitempty" expr:"cost_price_version"`         // Version of the price file.
+	CostModel              string             `json:"mcpsiem.cost.model,omitempty" expr:"cost_model"`                         // Model whose prices were taken: the record's own, or the configured one for its server or tenant.
+	CostBasis              string             `json:"mcpsiem.cost.basis,omitempty" expr:"cost_basis"`                         // What was priced: counted (tokens counted here, an estimate) or reported (the provider's own gen_ai.usage.* attributes).
 	RawAuthorization       string             `json:"mcpsiem.raw.authorization,omitempty" expr:"raw_authorization"`           // Authorization header as sent.
 	RawHeaders             map[string]string  `json:"mcpsiem.raw.headers,omitempty" expr:"raw_headers"`                       // Other request headers that identity and detectors need: Mcp-Method, Mcp-Name, Mcp-Param-*, Origin, Host, proxy identity headers.
 	RawURL                 string             `json:"mcpsiem.raw.url,omitempty" expr:"raw_url"`                               // Request URL with its query.
@@ -380,6 +384,10 @@ func (e *Fields) setAttr(k string, v pcommon.Value) bool {
 		e.CostCurrency = v.AsString()
 	case AttrCostPriceVersion:
 		e.CostPriceVersion = v.AsString()
+	case AttrCostModel:
+		e.CostModel = v.AsString()
+	case AttrCostBasis:
+		e.CostBasis = v.AsString()
 	case AttrRawAuthorization:
 		e.RawAuthorization = v.AsString()
 	case AttrRawHeaders:
@@ -660,6 +668,12 @@ func (e *Fields) putAttrs(m pcommon.Map) {
 	if e.CostPriceVersion != "" {
 		m.PutStr(AttrCostPriceVersion, e.CostPriceVersion)
 	}
+	if e.CostModel != "" {
+		m.PutStr(AttrCostModel, e.CostModel)
+	}
+	if e.CostBasis != "" {
+		m.PutStr(AttrCostBasis, e.CostBasis)
+	}
 	if e.RawAuthorization != "" {
 		m.PutStr(AttrRawAuthorization, e.RawAuthorization)
 	}
@@ -771,6 +785,8 @@ var Schema = []Field{
 	{Go: "CostAmount", Attr: AttrCostAmount, Type: "float", Column: "cost_amount", ClickHouse: "Float64", Raw: false},
 	{Go: "CostCurrency", Attr: AttrCostCurrency, Type: "string", Column: "cost_currency", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "CostPriceVersion", Attr: AttrCostPriceVersion, Type: "string", Column: "cost_price_version", ClickHouse: "LowCardinality(String)", Raw: false},
+	{Go: "CostModel", Attr: AttrCostModel, Type: "string", Column: "cost_model", ClickHouse: "LowCardinality(String)", Raw: false},
+	{Go: "CostBasis", Attr: AttrCostBasis, Type: "string", Column: "cost_basis", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "RawAuthorization", Attr: AttrRawAuthorization, Type: "string", Column: "raw_authorization", ClickHouse: "-", Raw: true},
 	{Go: "RawHeaders", Attr: AttrRawHeaders, Type: "labels", Column: "raw_headers", ClickHouse: "-", Raw: true},
 	{Go: "RawURL", Attr: AttrRawURL, Type: "string", Column: "raw_url", ClickHouse: "-", Raw: true},

@@ -15,6 +15,7 @@ const SchemaVersion = 1
 const (
 	AttrID                     = "mcpsiem.event.id"
 	AttrSourceKind             = "mcpsiem.source.kind"
+	AttrSourceCredential       = "mcpsiem.source.credential"
 	AttrTapID                  = "mcpsiem.tap.id"
 	AttrTapEpoch               = "mcpsiem.tap.epoch"
 	AttrTapSeq                 = "mcpsiem.tap.sequence"
@@ -28,6 +29,7 @@ const (
 	AttrPrincipalMethod        = "mcpsiem.principal.method"
 	AttrPrincipalVerified      = "mcpsiem.principal.verified"
 	AttrPrincipalTeam          = "mcpsiem.principal.team"
+	AttrPrincipalCostCenter    = "mcpsiem.principal.cost_center"
 	AttrOnBehalfOf             = "mcpsiem.principal.on_behalf_of"
 	AttrIdentityClaims         = "mcpsiem.principal.claims"
 	AttrTokenFingerprint       = "mcpsiem.token.fingerprint"
@@ -114,6 +116,7 @@ const (
 type Fields struct {
 	ID                     string             `json:"mcpsiem.event.id,omitempty" expr:"event_id"`                             // Deterministic id, 32 hex digits: 64 bits of hash(tap, epoch) and the sequence, or a hash of the source's own id.
 	SourceKind             string             `json:"mcpsiem.source.kind,omitempty" expr:"source_kind"`                       // Where the record came from: tap, otlp_span, otlp_log, json.
+	SourceCredential       string             `json:"mcpsiem.source.credential,omitempty" expr:"source_credential"`           // Keyed fingerprint of the credential with which the sender presented the record to the collector; never the sender's own word.
 	TapID                  string             `json:"mcpsiem.tap.id,omitempty" expr:"tap_id"`                                 // Which tap saw the message.
 	TapEpoch               int64              `json:"mcpsiem.tap.epoch,omitempty" expr:"tap_epoch"`                           // Start of this tap process, ns since 1970; a new epoch restarts the sequence at 1.
 	TapSeq                 int64              `json:"mcpsiem.tap.sequence,omitempty" expr:"tap_seq"`                          // Number of the event within tap and epoch, from 1 without gaps; a missing number is a lost event.
@@ -125,8 +128,9 @@ type Fields struct {
 	PrincipalKind          string             `json:"mcpsiem.principal.kind,omitempty" expr:"principal_kind"`                 // user, service, agent, unknown.
 	PrincipalIssuer        string             `json:"mcpsiem.principal.issuer,omitempty" expr:"principal_issuer"`             // Who vouches for the identity: a token's iss, a host name, a directory.
 	PrincipalMethod        string             `json:"mcpsiem.principal.method,omitempty" expr:"principal_method"`             // How the identity was established: jwt, opaque_token, api_key, mtls, proxy_header, os_user, resource, client_info, none.
-	PrincipalVerified      bool               `json:"mcpsiem.principal.verified,omitempty" expr:"principal_verified"`         // True only where a signature, certificate or the operating system vouches for it.
+	PrincipalVerified      bool               `json:"mcpsiem.principal.verified,omitempty" expr:"principal_verified"`         // True only where a signature, a certificate, an enrolled credential or the operating system vouches for it.
 	PrincipalTeam          string             `json:"mcpsiem.principal.team,omitempty" expr:"principal_team"`                 // Team from the directory.
+	PrincipalCostCenter    string             `json:"mcpsiem.principal.cost_center,omitempty" expr:"principal_cost_center"`   // Cost centre from the directory.
 	OnBehalfOf             []string           `json:"mcpsiem.principal.on_behalf_of,omitempty" expr:"on_behalf_of"`           // RFC 8693 delegation chain, outermost actor first.
 	IdentityClaims         []string           `json:"mcpsiem.principal.claims,omitempty" expr:"identity_claims"`              // All identities seen, strongest first, each `method:id` with a trailing `!` where verified.
 	TokenFingerprint       string             `json:"mcpsiem.token.fingerprint,omitempty" expr:"token_fingerprint"`           // Keyed fingerprint of the credential used; never the credential.
@@ -216,6 +220,8 @@ func (e *Fields) setAttr(k string, v pcommon.Value) bool {
 		e.ID = v.AsString()
 	case AttrSourceKind:
 		e.SourceKind = v.AsString()
+	case AttrSourceCredential:
+		e.SourceCredential = v.AsString()
 	case AttrTapID:
 		e.TapID = v.AsString()
 	case AttrTapEpoch:
@@ -242,6 +248,8 @@ func (e *Fields) setAttr(k string, v pcommon.Value) bool {
 		e.PrincipalVerified = attr.Bool(v)
 	case AttrPrincipalTeam:
 		e.PrincipalTeam = v.AsString()
+	case AttrPrincipalCostCenter:
+		e.PrincipalCostCenter = v.AsString()
 	case AttrOnBehalfOf:
 		e.OnBehalfOf = attr.Strings(v)
 	case AttrIdentityClaims:
@@ -416,6 +424,9 @@ func (e *Fields) putAttrs(m pcommon.Map) {
 	if e.SourceKind != "" {
 		m.PutStr(AttrSourceKind, e.SourceKind)
 	}
+	if e.SourceCredential != "" {
+		m.PutStr(AttrSourceCredential, e.SourceCredential)
+	}
 	if e.TapID != "" {
 		m.PutStr(AttrTapID, e.TapID)
 	}
@@ -454,6 +465,9 @@ func (e *Fields) putAttrs(m pcommon.Map) {
 	}
 	if e.PrincipalTeam != "" {
 		m.PutStr(AttrPrincipalTeam, e.PrincipalTeam)
+	}
+	if e.PrincipalCostCenter != "" {
+		m.PutStr(AttrPrincipalCostCenter, e.PrincipalCostCenter)
 	}
 	if len(e.OnBehalfOf) != 0 {
 		attr.PutStrings(m, AttrOnBehalfOf, e.OnBehalfOf)
@@ -701,6 +715,7 @@ func (e *Fields) putAttrs(m pcommon.Map) {
 var Schema = []Field{
 	{Go: "ID", Attr: AttrID, Type: "string", Column: "event_id", ClickHouse: "UUID", Raw: false},
 	{Go: "SourceKind", Attr: AttrSourceKind, Type: "string", Column: "source_kind", ClickHouse: "LowCardinality(String)", Raw: false},
+	{Go: "SourceCredential", Attr: AttrSourceCredential, Type: "string", Column: "source_credential", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "TapID", Attr: AttrTapID, Type: "string", Column: "tap_id", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "TapEpoch", Attr: AttrTapEpoch, Type: "int", Column: "tap_epoch", ClickHouse: "UInt64", Raw: false},
 	{Go: "TapSeq", Attr: AttrTapSeq, Type: "int", Column: "tap_seq", ClickHouse: "UInt64", Raw: false},
@@ -714,6 +729,7 @@ var Schema = []Field{
 	{Go: "PrincipalMethod", Attr: AttrPrincipalMethod, Type: "string", Column: "principal_method", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "PrincipalVerified", Attr: AttrPrincipalVerified, Type: "bool", Column: "principal_verified", ClickHouse: "Bool", Raw: false},
 	{Go: "PrincipalTeam", Attr: AttrPrincipalTeam, Type: "string", Column: "principal_team", ClickHouse: "LowCardinality(String)", Raw: false},
+	{Go: "PrincipalCostCenter", Attr: AttrPrincipalCostCenter, Type: "string", Column: "principal_cost_center", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "OnBehalfOf", Attr: AttrOnBehalfOf, Type: "strings", Column: "on_behalf_of", ClickHouse: "Array(LowCardinality(String))", Raw: false},
 	{Go: "IdentityClaims", Attr: AttrIdentityClaims, Type: "strings", Column: "identity_claims", ClickHouse: "Array(LowCardinality(String))", Raw: false},
 	{Go: "TokenFingerprint", Attr: AttrTokenFingerprint, Type: "string", Column: "token_fingerprint", ClickHouse: "LowCardinality(String)", Raw: false},

@@ -1,0 +1,74 @@
+# mcpsiem: make help
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+CACHE       := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mcpsiem
+LDFLAGS     := -s -w -X github.com/mcpsiem/mcpsiem/internal/distro.Version=$(VERSION) -X main.version=$(VERSION)
+GOBUILD     := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
+BENCHTIME   ?= 1s
+FUZZTIME    ?= 20s
+
+export CGO_ENABLED = 0
+
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build mcpsiem and mcptap into bin/
+	@mkdir -p bin
+	$(GOBUILD) -o bin/mcptap ./cmd/mcptap
+	$(GOBUILD) -o bin/mcpsiem ./cmd/mcpsiem
+
+.PHONY: run
+run: build ## start everything on this machine; Ctrl-C ends it
+	bin/mcpsiem up
+
+test/demo/npm/node_modules: test/demo/npm/package-lock.json
+	npm ci --prefix test/demo/npm --no-audit --no-fund --loglevel error
+	@touch $@
+
+.PHONY: demo
+demo: build test/demo/npm/node_modules ## tap real MCP servers with real clients, check that every message is stored exactly once
+	@go build -o bin/demo ./test/demo
+	@bin/demo $(if $(JSON),--json) $(if $(KEEP),--keep)
+
+.PHONY: test
+test: build test/demo/npm/node_modules ## every test, real engines and real servers included, then the demonstration
+	go vet ./...
+	go test -timeout 10m ./...
+	go build -o bin/demo ./test/demo
+	bin/demo
+
+.PHONY: test-fault
+test-fault: build ## long fault suite: kill -9 of every process under load, many rounds (ROUNDS=100)
+	go test -count=1 -timeout 2h -run 'Fault' ./test/fault -rounds $(or $(ROUNDS),100)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (20s each)
+	@for pkg in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$pkg/*_test.go | sed 's/func //' | sort -u); do \
+	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+.PHONY: bench
+bench: build ## benchmarks beside the peers, in one run; writes docs/benchmarks.txt
+	BENCHTIME=$(BENCHTIME) test/bench/run
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck, vulnerabilities
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w'; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go run $(GOVULNCHECK) ./...
+
+.PHONY: generate
+generate: ## regenerate code, schemas and references from schemas/*.yaml
+	go generate ./schemas
+
+.PHONY: clean
+clean: ## remove bin/ and installed npm packages
+	rm -rf bin test/demo/npm/node_modules

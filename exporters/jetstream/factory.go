@@ -1,0 +1,34 @@
+// Package jetstream is the exporter that writes batches to a JetStream stream and waits until they are on disk.
+package jetstream
+
+import (
+	"context"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+)
+
+// Type is the component's type in configurations.
+var Type = component.MustNewType("jetstream")
+
+// NewFactory returns the factory of the jetstream exporter.
+func NewFactory() exporter.Factory {
+	return exporter.NewFactory(Type,
+		func() component.Config { return defaultConfig() },
+		exporter.WithLogs(newLogs, component.StabilityLevelBeta))
+}
+
+func newLogs(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
+	e, err := newExporter(set, cfg.(*Config))
+	if err != nil {
+		return nil, err
+	}
+	// No queue and no retry: the caller's acknowledgement is ours. No timeout: ack_wait bounds each publish.
+	return exporterhelper.NewLogs(ctx, set, cfg, e.consume,
+		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
+		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}),
+		exporterhelper.WithStart(e.start),
+		exporterhelper.WithShutdown(e.shutdown))
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package tapio
+
+const raceEnabled = false

@@ -218,7 +218,9 @@ func removeDead(ctx context.Context, js jetstream.JetStream, dead jetstream.Stre
 	if d.KeptSeq != 0 {
 		st, err := js.Stream(ctx, RawDead)
 		if err == nil {
-			err = st.SecureDeleteMsg(ctx, d.KeptSeq)
+			if _, err = st.GetMsg(ctx, d.KeptSeq); err == nil { // deleting what is gone fails without saying why
+				err = st.SecureDeleteMsg(ctx, d.KeptSeq)
+			}
 		}
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("cannot remove its body from %s: %w", RawDead, err)

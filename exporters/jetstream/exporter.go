@@ -103,12 +103,11 @@ func (e *jsExporter) start(ctx context.Context, host component.Host) error {
 }
 
 func (e *jsExporter) shutdown(context.Context) error {
-	if e.nc == nil {
+	if e.stop == nil { // never started
 		return nil
 	}
 	e.stop()
 	e.done.Wait()
-	e.js.CleanupPublisher()
 	e.nc.Close()
 	return nil
 }

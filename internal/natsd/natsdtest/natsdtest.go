@@ -4,6 +4,7 @@ package natsdtest
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,8 +76,8 @@ func (s *Server) Stop() {
 	}
 }
 
-// URL for clients.
-func (s *Server) URL() string { return s.srv.ClientURL() }
+// URL for clients, also while the server is stopped.
+func (s *Server) URL() string { return "nats://127.0.0.1:" + strconv.Itoa(s.Opts.Port) }
 
 // NATS is the configuration block for the pipeline's user.
 func (s *Server) NATS() streams.NATSConfig {

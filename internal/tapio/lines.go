@@ -6,6 +6,7 @@ import (
 	"hash"
 	"time"
 
+	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/tap"
 )
 
@@ -160,24 +161,32 @@ func (f *lineFramer) reset() {
 }
 
 // readLines frames what comes through the mailbox until it is closed.
-func (f *lineFramer) readLines(m *mailbox) {
+func readLines(m *mailbox, limit int, stream tap.Stream) {
+	framers := [2]lineFramer{
+		up:   {direction: event.ClientToServer, limit: limit, stream: stream},
+		down: {direction: event.ServerToClient, limit: limit, stream: stream},
+	}
 	var (
 		buf   []byte
 		marks []mark
-		last  time.Time
+		last  [2]time.Time
 	)
 	for closed := false; !closed; {
 		buf, marks, closed = m.take(buf, marks)
 		from := 0
 		for _, k := range marks {
-			last = k.at
-			if k.gap {
-				f.gap(k.lines, k.tail)
-				continue
+			f := &framers[k.way]
+			if k.gap.open {
+				f.gap(k.gap.lines, k.gap.tail)
 			}
-			f.feed(buf[from:k.end], k.at)
+			if from < k.end {
+				f.feed(buf[from:k.end], k.at)
+				last[k.way] = k.at
+			}
 			from = k.end
 		}
 	}
-	f.end(last)
+	for w := range framers {
+		framers[w].end(last[w])
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -74,31 +75,32 @@ func TestLinesUnderLoss(t *testing.T) {
 		}
 		box := newMailbox(rapid.IntRange(1, 60).Draw(t, "limit"))
 		c := newCollector()
-		l := &lineFramer{direction: "d", limit: 1000, stream: c}
-		drain := func() {
-			buf, marks, _ := box.take(nil, nil)
-			from := 0
-			for _, k := range marks {
-				if k.gap {
-					l.gap(k.lines, k.tail)
-					continue
-				}
-				l.feed(buf[from:k.end], k.at)
-				from = k.end
+		stalled, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			<-stalled
+			readLines(box, 1000, c)
+			close(done)
+		}()
+		stall := rapid.IntRange(0, 50).Draw(t, "stall")
+		for i := 0; len(in) > 0; i++ {
+			if i == stall {
+				close(stalled)
 			}
-		}
-		for len(in) > 0 {
 			k := min(len(in), rapid.IntRange(1, 25).Draw(t, "piece"))
-			box.put(in[:k], time.Now())
+			box.put(up, in[:k], time.Now())
+			box.put(down, []byte("x\n"), time.Now())
+			box.wake()
 			in = in[k:]
-			if rapid.Bool().Draw(t, "drain") {
-				drain()
+			if stall < i && rapid.Bool().Draw(t, "yield") {
+				runtime.Gosched()
+			}
+			if len(in) == 0 && i < stall {
+				close(stalled)
 			}
 		}
 		box.close()
-		drain()
-		l.end(time.Now())
-		got := c.data("d")
+		<-done
+		got := c.data(event.ClientToServer)
 		at := 0
 		for _, g := range got {
 			for at < len(lines) && lines[at] != g {
@@ -109,8 +111,8 @@ func TestLinesUnderLoss(t *testing.T) {
 			}
 			at++
 		}
-		if len(got)+c.lost["d"] != n {
-			t.Fatalf("%d framed + %d lost != %d lines", len(got), c.lost["d"], n)
+		if len(got)+c.lost[event.ClientToServer] != n {
+			t.Fatalf("%d framed + %d lost != %d lines", len(got), c.lost[event.ClientToServer], n)
 		}
 	})
 }

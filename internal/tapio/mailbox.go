@@ -6,8 +6,18 @@ import (
 	"time"
 )
 
-// mailbox carries copies of passing bytes from the goroutine that forwards them to the one that looks at them. Putting never
-// waits: when limit bytes lie unread, what comes is dropped and the reader is told where and how much.
+// way is the direction of bytes in a mailbox.
+type way uint8
+
+const (
+	up   way = iota // client to server
+	down            // server to client
+)
+
+// mailbox carries copies of passing bytes, of both directions and in the order in which they passed, from the goroutines that
+// forward them to the one that looks at them. That order is what makes a request precede its response.
+//
+// Putting never waits: when limit bytes lie unread, what comes is dropped and the reader is told where and how much.
 type mailbox struct {
 	limit int
 	ready chan struct{} // holds a token while there is something to take
@@ -15,54 +25,52 @@ type mailbox struct {
 	mu     sync.Mutex // guards everything below
 	buf    []byte
 	marks  []mark
+	gaps   [2]gap // drops that no mark tells of yet
 	closed bool
 	off    bool // nobody will ever read: put does nothing
 }
 
-// mark says when the bytes up to end were seen, and what was dropped behind them.
+// mark says whose the bytes up to end are and when they were seen, and what was dropped of that direction before them.
 type mark struct {
-	end   int
-	at    time.Time
-	lines int  // line ends among the bytes dropped behind end
-	tail  bool // the dropped bytes do not end with a line end
-	gap   bool
+	end int
+	at  time.Time
+	way way
+	gap gap
+}
+
+// gap is what was dropped in one place of one direction.
+type gap struct {
+	open  bool
+	lines int  // line ends among the bytes
+	tail  bool // the bytes do not end with a line end
 }
 
 func newMailbox(limit int) *mailbox {
 	return &mailbox{limit: limit, ready: make(chan struct{}, 1)}
 }
 
-// put copies b, or drops it whole.
-func (m *mailbox) put(b []byte, at time.Time) {
+// put copies b, or drops it whole. The reader learns of it at the next wake.
+func (m *mailbox) put(w way, b []byte, at time.Time) {
 	if len(b) == 0 {
 		return
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	g := &m.gaps[w]
 	switch {
 	case m.off || m.closed:
-		m.mu.Unlock()
-		return
 	case len(m.buf)+len(b) > m.limit:
-		m.drop(b, at)
+		g.open = true
+		g.lines += bytes.Count(b, newline)
+		g.tail = b[len(b)-1] != '\n'
 	default:
 		m.buf = append(m.buf, b...)
-		m.marks = append(m.marks, mark{end: len(m.buf), at: at})
+		m.marks = append(m.marks, mark{end: len(m.buf), at: at, way: w, gap: *g})
+		*g = gap{}
 	}
-	m.mu.Unlock()
-	m.wake()
 }
 
-func (m *mailbox) drop(b []byte, at time.Time) {
-	n := len(m.marks)
-	if n == 0 || !m.marks[n-1].gap {
-		m.marks = append(m.marks, mark{end: len(m.buf), at: at, gap: true})
-		n++
-	}
-	last := &m.marks[n-1]
-	last.lines += bytes.Count(b, newline)
-	last.tail = b[len(b)-1] != '\n'
-}
-
+// wake tells the reader that there is something to take.
 func (m *mailbox) wake() {
 	select {
 	case m.ready <- struct{}{}:
@@ -98,9 +106,14 @@ func (m *mailbox) take(buf []byte, marks []mark) (_ []byte, _ []mark, closed boo
 	}
 	<-m.ready
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	buf, m.buf = m.buf, buf[:0]
 	marks, m.marks = m.marks, marks[:0]
-	closed = m.closed
-	m.mu.Unlock()
-	return buf, marks, closed
+	for w, g := range m.gaps {
+		if g.open {
+			marks = append(marks, mark{end: len(buf), way: way(w), gap: g})
+		}
+	}
+	m.gaps = [2]gap{}
+	return buf, marks, m.closed
 }

@@ -16,13 +16,14 @@ const pumpBuffer = 64 << 10
 // errGone says that the reader of a pump's destination is gone.
 var errGone = errors.New("the reader is gone")
 
-// pump forwards src to dst until one of them ends, and puts a copy of what it forwarded into box afterwards. It reads
+// pump forwards src to dst until one of them ends, and leaves a copy of each piece in box: before the piece goes out, so that
+// an answer cannot overtake its request there, and without waking anybody until it is out. It reads
 // nothing before the last bytes are written, so a stalled reader stalls the writer.
 //
 // It waits with poll(2) rather than in read(2) for two reasons: it notices at once when the reader of dst is gone, as the
 // writer of src would without a tap; and stop (an fd that hangs up) can end it, after which it forwards what src holds at
 // that moment, drain bytes at most, and returns. It leaves closing to the caller.
-func pump(dst, src, stop, drain int, box *mailbox) error {
+func pump(dst, src, stop, drain int, box *mailbox, w way) error {
 	buf := make([]byte, pumpBuffer)
 	fds := []unix.PollFd{
 		{Fd: int32(src), Events: unix.POLLIN},
@@ -65,35 +66,34 @@ func pump(dst, src, stop, drain int, box *mailbox) error {
 		if timeout == 0 {
 			drain -= n
 		}
-		at := time.Now()
-		n, err = writeAll(dst, buf[:n])
-		box.put(buf[:n], at)
+		box.put(w, buf[:n], time.Now())
+		err = writeAll(dst, buf[:n])
+		box.wake()
 		if err != nil {
 			return err
 		}
 	}
 }
 
-// writeAll writes b, waiting as long as it takes, and says how much went out.
-func writeAll(fd int, b []byte) (int, error) {
-	done := 0
-	for done < len(b) {
-		n, err := unix.Write(fd, b[done:])
+// writeAll writes b, waiting as long as it takes.
+func writeAll(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
 		if n > 0 {
-			done += n
+			b = b[n:]
 		}
 		switch err {
 		case nil, unix.EINTR:
 		case unix.EAGAIN: // the descriptor was handed to us in non-blocking mode
 			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 			if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
-				return done, os.NewSyscallError("poll", err)
+				return os.NewSyscallError("poll", err)
 			}
 		case unix.EPIPE:
-			return done, errGone
+			return errGone
 		default:
-			return done, os.NewSyscallError("write", err)
+			return os.NewSyscallError("write", err)
 		}
 	}
-	return done, nil
+	return nil
 }

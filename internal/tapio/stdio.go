@@ -11,7 +11,7 @@ import (
 // Defaults.
 const (
 	DefaultCaptureLimit    = 8 << 20 // bytes kept of one message
-	DefaultBuffer          = 8 << 20 // bytes, each way, that may lie between forwarding and framing
+	DefaultBuffer          = 8 << 20 // bytes that may lie between forwarding and framing
 	DefaultShutdownTimeout = 2 * time.Second
 )
 
@@ -38,7 +38,7 @@ type Stdio struct {
 	Warn func(error)
 
 	CaptureLimit    int           // bytes kept of one line; 0 means DefaultCaptureLimit
-	Buffer          int           // bytes each way between forwarding and framing; 0 means DefaultBuffer
+	Buffer          int           // bytes between forwarding and framing; 0 means DefaultBuffer
 	ShutdownTimeout time.Duration // for all that follows the server's exit; 0 means DefaultShutdownTimeout
 }
 

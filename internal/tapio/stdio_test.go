@@ -417,7 +417,7 @@ func TestBackPressure(t *testing.T) {
 }
 
 func readable(p *proc) bool {
-	n, err := unix.IoctlGetInt(int(p.out.Fd()), unix.TIOCINQ)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(p.out.Fd()), Events: unix.POLLIN}}, 0)
 	return err == nil && n > 0
 }
 

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/tap"
 	"golang.org/x/sys/unix"
 )
@@ -37,23 +36,21 @@ func (s *Stdio) Run() (Exit, error) {
 	}
 	go signals.forward(server)
 
-	up, down := newMailbox(s.Buffer), newMailbox(s.Buffer)
+	box := newMailbox(s.Buffer)
 	var pumps sync.WaitGroup
 	pumps.Go(func() {
-		_ = pump(int(ends.toServer.Fd()), int(s.In.Fd()), int(ends.stopped.Fd()), 0, up)
+		_ = pump(int(ends.toServer.Fd()), int(s.In.Fd()), int(ends.stopped.Fd()), 0, box, up)
 		// Whichever end closed, the other one learns it now, as it would without a tap.
 		ends.toServer.Close()
 		s.In.Close()
-		up.close()
 	})
 	pumps.Go(func() {
-		_ = pump(int(s.Out.Fd()), int(ends.fromServer.Fd()), int(ends.stopped.Fd()), drainLimit, down)
+		_ = pump(int(s.Out.Fd()), int(ends.fromServer.Fd()), int(ends.stopped.Fd()), drainLimit, box, down)
 		ends.fromServer.Close()
 		s.Out.Close()
-		down.close()
 	})
 	opened := make(chan tap.Stream, 1)
-	go func() { opened <- s.record(server.Pid, up, down) }()
+	go func() { opened <- s.record(server.Pid, box) }()
 
 	exit := <-exited
 	ends.stop.Close()
@@ -65,9 +62,8 @@ func (s *Stdio) Run() (Exit, error) {
 	select {
 	case <-forwarded:
 	case <-signals.abort: // the client does not read what is left and wants an end
-		up.close()
-		down.close()
 	}
+	box.close()
 
 	// From here on the client sees a server that is gone. What is left must not keep it waiting.
 	ctx, cancel := context.WithTimeout(context.Background(), s.ShutdownTimeout)
@@ -136,23 +132,17 @@ func (s *Stdio) makeEnds() (*ends, error) {
 	return e, nil
 }
 
-// record opens the stream and feeds it until both mailboxes are closed. It returns nil if there is no stream.
-func (s *Stdio) record(pid int, up, down *mailbox) tap.Stream {
+// record opens the stream and feeds it until the mailbox is closed. It returns nil if there is no stream.
+func (s *Stdio) record(pid int, box *mailbox) tap.Stream {
 	stream, err := s.Open(pid)
 	if err != nil {
 		s.Warn(err)
 	}
 	if err != nil || stream == nil {
-		up.discard()
-		down.discard()
+		box.discard()
 		return nil
 	}
-	var framers sync.WaitGroup
-	for direction, box := range map[string]*mailbox{event.ClientToServer: up, event.ServerToClient: down} {
-		f := &lineFramer{direction: direction, limit: s.CaptureLimit, stream: stream}
-		framers.Go(func() { f.readLines(box) })
-	}
-	framers.Wait()
+	readLines(box, s.CaptureLimit, stream)
 	return stream
 }
 

@@ -183,3 +183,9 @@ func skipValue(b []byte, i int) (int, bool) {
 	}
 	return i, false
 }
+
+// GetBool is Get for a member that is true.
+func GetBool(raw []byte, path ...string) bool {
+	v, ok := Get(raw, path...)
+	return ok && string(v) == "true"
+}

@@ -1,0 +1,57 @@
+package class
+
+// IBAN: ISO 13616, the length of its country and the check of ISO 7064 mod 97-10. Grouped by fours or not.
+var IBAN = Class{Name: "iban", Tags: PII | PCI, Keys: []string{"iban"}, KeyValue: func(v []byte) bool { return len(v) >= 15 }}
+
+var ibanLength = map[string]int{"AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BI": 27, "BR": 29, "BY": 28, "CH": 21, "CR": 22,
+	"CY": 28, "CZ": 24, "DE": 22, "DJ": 27, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18, "FK": 18, "FO": 18, "FR": 27, "GB": 22, "GE": 22, "GI": 23, "GL": 18,
+	"GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IQ": 23, "IS": 26, "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LC": 32, "LI": 21, "LT": 20, "LU": 20,
+	"LV": 21, "LY": 25, "MC": 27, "MD": 24, "ME": 22, "MK": 19, "MN": 20, "MR": 27, "MT": 31, "MU": 30, "NI": 28, "NL": 18, "NO": 15, "OM": 23, "PK": 24, "PL": 28, "PS": 29,
+	"PT": 25, "QA": 29, "RO": 24, "RS": 22, "RU": 33, "SA": 24, "SC": 31, "SD": 18, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "SO": 23, "ST": 25, "SV": 28, "TL": 23, "TN": 24,
+	"TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20, "YE": 30}
+
+// iban looks for an IBAN whose country and check digits begin the word start..end, and which may go on in further groups.
+func (t *Text) iban(start, end int) (from, to int, ok bool) {
+	b := t.B
+	if end-start < 4 || !isLetter(b[start]) || !isLetter(b[start+1]) || !isDigit(b[start+2]) || !isDigit(b[start+3]) {
+		return 0, 0, false
+	}
+	cc := [2]byte{b[start] &^ 0x20, b[start+1] &^ 0x20}
+	want := ibanLength[string(cc[:])]
+	if want == 0 {
+		return 0, 0, false
+	}
+	var buf [40]byte
+	n := 0
+	i := start
+	for i < len(b) && n < want {
+		c := b[i]
+		if chars[c]&Base62 != 0 {
+			if isLower(c) {
+				c -= 32
+			}
+			buf[n] = c
+			n++
+			i++
+			continue
+		}
+		if (c == ' ' || c == '-') && n >= 4 && i+1 < len(b) && chars[b[i+1]]&Base62 != 0 {
+			i++
+			continue
+		}
+		break
+	}
+	if n != want || i < len(b) && isWord(b[i]) {
+		return 0, 0, false
+	}
+	mod := 0
+	for k := range n {
+		c := buf[(k+4)%n]
+		if isDigit(c) {
+			mod = (mod*10 + int(c-'0')) % 97
+		} else {
+			mod = (mod*100 + int(c-'A') + 10) % 97
+		}
+	}
+	return start, i, mod == 1
+}

@@ -1,0 +1,134 @@
+// Package lit finds many literals in one pass: an Aho-Corasick automaton turned into a dense table, ASCII letters compared
+// without regard to case. The cost of a scan is one table load a byte plus one append a hit, whatever the literals.
+package lit
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// Hit says that literal Lit ends just before byte End.
+type Hit struct {
+	End int32
+	Lit uint16
+}
+
+// Automaton is immutable and safe for concurrent use.
+type Automaton struct {
+	class [256]uint8 // byte -> column; 0 for bytes that occur in no literal
+	shift uint
+	next  []uint16 // state<<shift | column -> state
+	first []uint16 // state -> index into outs of its first hit; first[state+1] ends them
+	outs  []uint16
+	final []bool // states with at least one hit
+	lens  []int32
+}
+
+// Compile builds the automaton. Empty literals are ignored. It fails only if the literals need more than 65,535 states.
+func Compile(literals []string) (*Automaton, error) {
+	a := &Automaton{}
+	columns := 1
+	for _, l := range literals {
+		for i := range len(l) {
+			c := lower(l[i])
+			if a.class[c] == 0 {
+				if columns > 255 {
+					return nil, fmt.Errorf("cannot compile literals: more than 255 distinct bytes")
+				}
+				a.class[c] = uint8(columns)
+				columns++
+			}
+		}
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		a.class[c-32] = a.class[c]
+	}
+	a.shift = uint(bits.Len(uint(columns - 1)))
+	width := 1 << a.shift
+	trie := make([]int32, width) // 0 = no edge
+	outs := [][]uint16{nil}
+	for id, l := range literals {
+		a.lens = append(a.lens, int32(len(l)))
+		if l == "" {
+			continue
+		}
+		s := 0
+		for i := range len(l) {
+			c := int(a.class[l[i]])
+			n := int(trie[s*width+c])
+			if n == 0 {
+				n = len(outs)
+				if n > 65535 {
+					return nil, fmt.Errorf("cannot compile %d literals: more than 65535 states", len(literals))
+				}
+				outs = append(outs, nil)
+				trie = append(trie, make([]int32, width)...)
+				trie[s*width+c] = int32(n)
+			}
+			s = n
+		}
+		outs[s] = append(outs[s], uint16(id))
+	}
+	fail := make([]int32, len(outs))
+	queue := make([]int32, 0, len(outs))
+	for c := range width {
+		if n := trie[c]; n != 0 {
+			queue = append(queue, n)
+		}
+	}
+	for len(queue) > 0 {
+		s := queue[0]
+		queue = queue[1:]
+		f := fail[s]
+		outs[s] = append(outs[s], outs[f]...)
+		for c := range width {
+			n := trie[int(s)*width+c]
+			if n == 0 {
+				trie[int(s)*width+c] = trie[int(f)*width+c]
+				continue
+			}
+			fail[n] = trie[int(f)*width+c]
+			queue = append(queue, n)
+		}
+	}
+	a.next = make([]uint16, len(trie))
+	for i, n := range trie {
+		a.next[i] = uint16(n)
+	}
+	a.first = make([]uint16, len(outs)+1)
+	a.final = make([]bool, len(outs))
+	for s, o := range outs {
+		if len(a.outs)+len(o) > 65535 {
+			return nil, fmt.Errorf("cannot compile %d literals: too many shared suffixes", len(literals))
+		}
+		a.outs = append(a.outs, o...)
+		a.first[s+1] = uint16(len(a.outs))
+		a.final[s] = len(o) > 0
+	}
+	return a, nil
+}
+
+// Len is the length in bytes of literal id.
+func (a *Automaton) Len(id uint16) int { return int(a.lens[id]) }
+
+// Scan appends every occurrence of every literal in text to hits, in order of End.
+func (a *Automaton) Scan(text []byte, hits []Hit) []Hit {
+	next, final, shift := a.next, a.final, a.shift&31
+	s := uint(0)
+	for i, c := range text {
+		s = uint(next[s<<shift|uint(a.class[c])])
+		if final[s] {
+			for _, id := range a.outs[a.first[s]:a.first[s+1]] {
+				hits = append(hits, Hit{int32(i + 1), id})
+			}
+		}
+	}
+	return hits
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 32
+	}
+	return c
+}

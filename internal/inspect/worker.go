@@ -1,0 +1,265 @@
+package inspect
+
+import (
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/policy"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/view"
+)
+
+// Limits of looking inside values.
+const (
+	maxNesting  = 10      // text in JSON in base64 in a string ... levels
+	maxExpanded = 1 << 20 // bytes that one compressed region may hold
+	maxTenants  = 1024    // tenants whose writers are kept
+	maxKeys     = 8192    // names of members whose meaning is kept
+)
+
+// worker holds everything that one message needs, for reuse by the next.
+type worker struct {
+	e        *Engine
+	tenants  map[string]*pseudonym.Writer
+	writer   *pseudonym.Writer
+	policy   policy.View
+	keys     map[string]class.Key
+	levels   []*level
+	path     [][]byte
+	pathText []string
+	found    []finding
+	values   []byte // what findings refer to
+	hidden   view.Hidden
+	changed  bool
+	identity bool // leave what says who acted
+	deadline time.Time
+	ticks    int
+	expanded int // bytes decompressed for this message
+
+	time   int64
+	counts map[class.ID]int
+}
+
+// finding is a value that was found and replaced (or kept).
+type finding struct {
+	class    class.ID
+	from, to int // in worker.values
+	action   policy.Action
+}
+
+// level is the scratch of one level of texts inside texts.
+type level struct {
+	text   class.Text
+	views  [3]view.View
+	src    view.View
+	spans  []hit
+	runs   []view.Run
+	pieces []view.Run
+	buf    []byte
+	out    []byte
+	dec    []byte
+	marks  []class.Span // placeholders
+}
+
+// hit is a span of the source of a text, with the value that it stands for.
+type hit struct {
+	from, to int
+	class    class.ID
+	vf, vt   int  // value in worker.values
+	inner    bool // found inside an encoding: counted there
+}
+
+func (w *worker) init(e *Engine) {
+	*w = worker{e: e, tenants: map[string]*pseudonym.Writer{}, keys: map[string]class.Key{}, counts: map[class.ID]int{}}
+}
+
+func (w *worker) begin(tenant, server, tool string, at int64) {
+	w.writer = w.tenants[tenant]
+	if w.writer == nil {
+		if len(w.tenants) >= maxTenants {
+			clear(w.tenants)
+		}
+		w.writer = pseudonym.NewWriter(w.e.cfg.Master.Tenant(tenant, w.e.cfg.Epoch), w.e.scanner.Known)
+		w.tenants[tenant] = w.writer
+	}
+	w.e.cfg.Policy.For(&w.policy, tenant, server, tool)
+	w.found, w.values, w.path = w.found[:0], w.values[:0], w.path[:0]
+	w.hidden = view.Hidden{}
+	w.changed, w.identity = false, false
+	w.deadline = time.Now().Add(w.e.cfg.Timeout)
+	w.ticks = 0
+	w.expanded = 0
+	w.time = at
+}
+
+func (w *worker) level(depth int) *level {
+	for len(w.levels) <= depth {
+		w.levels = append(w.levels, &level{})
+	}
+	return w.levels[depth]
+}
+
+// late says that the message has used up its time; it looks at the clock now and then.
+func (w *worker) late() bool {
+	if w.ticks++; w.ticks&63 != 0 {
+		return false
+	}
+	return time.Now().After(w.deadline)
+}
+
+// message examines a body.
+func (w *worker) message(in *Input) (out []byte, reason string) {
+	if !utf8.Valid(in.Body) {
+		return nil, ReasonUTF8
+	}
+	j := jsonWalker{w: w, top: true, elicitation: in.Method == "elicitation/create", maxDepth: w.e.cfg.MaxDepth}
+	out, err := j.rewrite(in.Body, nil)
+	if err != nil {
+		return nil, reasonOf(err)
+	}
+	w.changed = j.changed
+	return out, ""
+}
+
+// attribute examines a text of the record that is not the body.
+func (w *worker) attribute(field, text string, mode Mode) (string, bool) {
+	w.identity = mode == Identity
+	defer func() { w.identity = false }()
+	strong := mode != Full
+	if len(text) > w.e.cfg.MaxBytes || !utf8.ValidString(text) {
+		return "", false
+	}
+	w.path = append(w.path[:0], []byte(field))
+	k := w.keyOf([]byte(field))
+	if strong {
+		k = class.Key{Whole: class.None}
+	}
+	out, changed := w.scalar([]byte(text), k, strong, 0)
+	if changed {
+		return string(out), true
+	}
+	return text, !w.late() || !time.Now().After(w.deadline)
+}
+
+func (w *worker) keyOf(name []byte) class.Key {
+	if k, ok := w.keys[string(name)]; ok {
+		return k
+	}
+	k := w.e.scanner.KeyOf(name)
+	if len(w.keys) >= maxKeys {
+		clear(w.keys)
+	}
+	if len(name) <= 64 {
+		w.keys[string(name)] = k
+	}
+	return k
+}
+
+// record notes a finding and says what to do with it.
+func (w *worker) record(c class.ID, vf, vt int) policy.Action {
+	a := w.policy.Action(int(c), w.path)
+	w.found = append(w.found, finding{c, vf, vt, a})
+	return a
+}
+
+// replace appends what stands in place of a value.
+func (w *worker) replace(dst []byte, c class.ID, value []byte, a policy.Action) []byte {
+	name := w.e.scanner.Classes[c].Name
+	switch a {
+	case policy.Drop:
+		return pseudonym.Drop(dst, name)
+	case policy.Hash:
+		return w.writer.AppendHash(dst, name, value)
+	case policy.Mask:
+		if name == "card" && len(value) >= 12 && digitsOnly(value) {
+			for range len(value) - 4 {
+				dst = append(dst, '*')
+			}
+			return append(dst, value[len(value)-4:]...)
+		}
+		return append(dst, "********"...)
+	case policy.LastFour:
+		if len(value) >= 9 && w.e.scanner.Classes[c].Tags&class.Secret == 0 && tailSafe(value[len(value)-4:]) {
+			return w.writer.Append(dst, name, value, string(value[len(value)-4:]))
+		}
+	}
+	return w.writer.Append(dst, name, value, "")
+}
+
+func digitsOnly(b []byte) bool {
+	for _, c := range b {
+		if c-'0' > 9 {
+			return false
+		}
+	}
+	return true
+}
+
+func tailSafe(b []byte) bool {
+	for _, c := range b {
+		if c-'0' > 9 && (c|0x20)-'a' > 25 {
+			return false
+		}
+	}
+	return true
+}
+
+// value stores the normal form of a value, so that the ways to write it have one pseudonym, and returns where.
+func (w *worker) value(c class.ID, b []byte) (from, to int) {
+	from = len(w.values)
+	cl := &w.e.scanner.Classes[c]
+	switch {
+	case len(cl.Digits) > 0 || cl.Name == "card" || cl.Name == "phone":
+		for _, x := range b {
+			if x-'0' < 10 || cl.Name != "phone" && (x|0x20)-'a' < 26 {
+				w.values = append(w.values, x)
+			}
+		}
+		if len(w.values) == from {
+			w.values = append(w.values, b...)
+		}
+	case cl.Name == "email" || cl.Name == "ip" || cl.Name == "mac_address":
+		for _, x := range b {
+			if x-'A' < 26 {
+				x += 32
+			}
+			w.values = append(w.values, x)
+		}
+	case cl.Name == "iban":
+		for _, x := range b {
+			if x != ' ' && x != '-' {
+				if x-'a' < 26 {
+					x -= 32
+				}
+				w.values = append(w.values, x)
+			}
+		}
+	default:
+		w.values = append(w.values, b...)
+	}
+	return from, len(w.values)
+}
+
+// report turns findings into the output's lists.
+func (w *worker) report(out *Output) {
+	clear(w.counts)
+	for _, f := range w.found {
+		n := w.counts[f.class]
+		w.counts[f.class] = n + 1
+	}
+	if len(w.counts) == 0 {
+		return
+	}
+	out.Classes, out.Redactions = out.Classes[:0], make(map[string]float64, len(w.counts))
+	for c := range w.counts {
+		out.Classes = append(out.Classes, w.e.scanner.Classes[c].Name)
+	}
+	for _, f := range w.found {
+		if f.action != policy.Keep {
+			out.Redactions[w.e.scanner.Classes[f.class].Name]++
+		}
+	}
+	slices.Sort(out.Classes)
+}

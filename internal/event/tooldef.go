@@ -42,3 +42,6 @@ func putToolDefs(m pcommon.Map, k string, defs []ToolDef) {
 		it.PutInt("tokens", d.Tokens)
 	}
 }
+
+// PutToolDefs writes the tool definitions of a record: AttrToolDefs for those that do not encode a whole Event.
+func PutToolDefs(m pcommon.Map, defs []ToolDef) { putToolDefs(m, AttrToolDefs, defs) }

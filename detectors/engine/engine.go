@@ -1,0 +1,239 @@
+// Package engine runs detectors over the stream of events: it gives each detector the events of each of its keys in order and
+// once, keeps their states within bounds, keeps event time, and makes findings whose ids depend on the events alone.
+//
+// README.md has the guarantees and how they hold.
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/mcpsiem/mcpsiem/internal/event"
+	"github.com/mcpsiem/mcpsiem/internal/finding"
+)
+
+// Settings of an Engine.
+type Settings struct {
+	Detectors []Instance
+	// Lateness is how long after a newer event of the same tenant an older one still counts as in time.
+	Lateness time.Duration
+	// FutureSkew is how far an event's time may be ahead of its receipt; beyond, the time of receipt plus FutureSkew counts.
+	FutureSkew time.Duration
+	// DedupeCapacity is how many ids of events that are not a tap's are remembered.
+	DedupeCapacity int
+}
+
+// Defaults of Settings.
+const (
+	DefaultLateness       = 30 * time.Second
+	DefaultFutureSkew     = time.Minute
+	DefaultDedupeCapacity = 1 << 19
+)
+
+// Engine is a pure function of the events applied to it, in order: findings and state depend on nothing else. It is not safe
+// for concurrent use.
+type Engine struct {
+	runners    []runner
+	lateness   time.Duration
+	skew       int64
+	capacity   int
+	seen       *dedupe
+	clocks     *lru[clock]
+	ring       keyring
+	ev         event.Event
+	ctx        Context
+	out        plog.Logs
+	outRecords plog.LogRecordSlice
+	muted      bool
+	stats      Stats
+}
+
+// Stats are what the engine did since it started.
+type Stats struct {
+	Events     int64 // records given to the engine
+	Duplicates int64 // of those, observed before
+	Late       int64 // of those, older than the watermark; observed all the same
+	Skewed     int64 // of those, with a time too far ahead or none
+	NoID       int64 // of those, without an id: duplicates among them are not recognised
+	Muted      int64 // findings made again while catching up with what was acknowledged, so not sent again
+}
+
+// New makes an engine with empty state.
+func New(s Settings) (*Engine, error) {
+	g := &Engine{lateness: s.Lateness, skew: int64(s.FutureSkew), capacity: s.DedupeCapacity}
+	if g.capacity <= 0 {
+		g.capacity = DefaultDedupeCapacity
+	}
+	ids := map[string]bool{}
+	for i, in := range s.Detectors {
+		if in.r == nil {
+			return nil, errors.New("cannot start the engine: a detector was not configured with Definition.New")
+		}
+		b := in.r.base()
+		if ids[b.spec.ID] {
+			return nil, fmt.Errorf("cannot start the engine: detector %s is listed twice", b.spec.ID)
+		}
+		ids[b.spec.ID] = true
+		b.index = int32(i)
+		g.runners = append(g.runners, in.r)
+	}
+	g.reset()
+	g.Findings()
+	return g, nil
+}
+
+// reset empties the state; counts and findings not yet taken stay.
+func (g *Engine) reset() {
+	g.seen = newDedupe(g.capacity)
+	g.clocks = newLRU[clock](maxTenants)
+	for _, r := range g.runners {
+		r.clear()
+	}
+}
+
+// Apply gives every event of the batch to the detectors that want it.
+func (g *Engine) Apply(ld plog.Logs) {
+	rls := ld.ResourceLogs()
+	for i := range rls.Len() {
+		res := rls.At(i).Resource()
+		sls := rls.At(i).ScopeLogs()
+		for j := range sls.Len() {
+			recs := sls.At(j).LogRecords()
+			for k := range recs.Len() {
+				event.Decode(res, recs.At(k), &g.ev)
+				g.observe(&g.ev)
+			}
+		}
+	}
+}
+
+// Findings takes what has been raised since the last call.
+func (g *Engine) Findings() plog.Logs {
+	out := g.out
+	g.out = plog.NewLogs()
+	sl := g.out.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty()
+	sl.Scope().SetName(scopeName)
+	g.outRecords = sl.LogRecords()
+	return out
+}
+
+// scopeName is the instrumentation scope of findings.
+const scopeName = "github.com/mcpsiem/mcpsiem/detectors"
+
+func (g *Engine) emit(f *finding.Finding) {
+	if g.muted {
+		g.stats.Muted++
+		return
+	}
+	f.Encode(g.outRecords.AppendEmpty())
+}
+
+func (g *Engine) observe(e *event.Event) {
+	g.stats.Events++
+	if e.Tenant == "" {
+		e.Tenant = event.DefaultTenant
+	}
+	if e.ID == "" {
+		g.stats.NoID++
+	}
+	if !g.seen.add(e) {
+		g.stats.Duplicates++
+		return
+	}
+	now := g.advance(e)
+
+	g.ring.reset()
+	c := &g.ctx
+	for _, r := range g.runners {
+		if !r.wants(e) {
+			continue
+		}
+		b := r.base()
+		key := g.ring.of(b.spec.Key, e)
+		if len(key) == 0 && b.spec.Key != KeyMessage {
+			continue
+		}
+		wm := g.clockOf(e.Tenant).watermark(g.lateness)
+		*c = Context{Now: now, Watermark: wm, Late: now < wm, Tenant: e.Tenant, Since: sinceOf(b, e.Tenant, now), e: e, core: b, eng: g}
+		r.observe(c, e, key)
+	}
+}
+
+// advance moves the tenant's clock to the event, calls the timers that this makes due, and returns the event's time.
+func (g *Engine) advance(e *event.Event) int64 {
+	k := g.clockOf(e.Tenant)
+	now := e.Time
+	switch {
+	case now <= 0:
+		now = e.Received
+		if now <= 0 {
+			now = k.newest
+		}
+		g.stats.Skewed++
+	case e.Received > 0 && now-g.skew > e.Received:
+		now = e.Received + g.skew
+		g.stats.Skewed++
+	}
+	if now < k.watermark(g.lateness) && k.newest != 0 {
+		g.stats.Late++
+	}
+	if now <= k.newest {
+		return now
+	}
+	k.newest = now
+	wm := k.watermark(g.lateness)
+	for {
+		t, ok := k.next(wm)
+		if !ok {
+			break
+		}
+		r := g.runners[t.det]
+		b := r.base()
+		g.ctx = Context{Watermark: wm, Tenant: e.Tenant, Since: sinceOf(b, e.Tenant, now), core: b, eng: g}
+		r.timer(&g.ctx, t)
+	}
+	k.compact(func(t timer) bool { return g.runners[t.det].pending(t) })
+	return now
+}
+
+// clockOf is the tenant's clock.
+func (g *Engine) clockOf(tenant string) *clock {
+	if n := g.clocks.peek(tenant); n != nil {
+		g.clocks.touch(n)
+		return &n.v
+	}
+	n, _ := g.clocks.add(tenant)
+	return &n.v
+}
+
+func sinceOf(b *core, tenant string, now int64) int64 {
+	if n := b.since.peek(tenant); n != nil {
+		b.since.touch(n)
+		return n.v
+	}
+	n, _ := b.since.add(tenant)
+	n.v = now
+	return now
+}
+
+// DetectorStats are a detector's counts with its id and how many states it keeps.
+type DetectorStats struct {
+	ID   string
+	Keys int
+	Counts
+}
+
+// Stats is what the engine did since it started.
+func (g *Engine) Stats() (Stats, []DetectorStats) { return g.stats, g.detectorStats() }
+
+func (g *Engine) detectorStats() []DetectorStats {
+	out := make([]DetectorStats, 0, len(g.runners))
+	for _, r := range g.runners {
+		b := r.base()
+		out = append(out, DetectorStats{b.spec.ID, r.keys(), b.counts})
+	}
+	return out
+}

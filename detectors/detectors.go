@@ -1,0 +1,28 @@
+// Package detectors lists the detectors of mcpsiem.
+//
+// To add one, copy a folder of this one: credentialleak is the smallest without memory, capturegap the smallest with a state
+// and timers. Write its fixtures first (detecttest/README.md), name it in All, and run `go generate ./detectors` for its page
+// in docs/detectors.
+package detectors
+
+import (
+	"github.com/mcpsiem/mcpsiem/detectors/capturegap"
+	"github.com/mcpsiem/mcpsiem/detectors/captureloss"
+	"github.com/mcpsiem/mcpsiem/detectors/credentialleak"
+	"github.com/mcpsiem/mcpsiem/detectors/engine"
+	"github.com/mcpsiem/mcpsiem/detectors/injection"
+	"github.com/mcpsiem/mcpsiem/detectors/protocolanomaly"
+	"github.com/mcpsiem/mcpsiem/detectors/tooldrift"
+)
+
+//go:generate go test . -run TestDocs -update
+
+// All is every detector, in the order of the documentation.
+var All = []engine.Definition{
+	credentialleak.Definition,
+	injection.Definition,
+	tooldrift.Definition,
+	protocolanomaly.Definition,
+	captureloss.Definition,
+	capturegap.Definition,
+}

@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
@@ -38,7 +36,7 @@ type jsReceiver struct {
 	obs  *receiverhelper.ObsReport
 	tel  *telemetry
 
-	host    component.Host
+	health  health
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	beat    *heartbeat
@@ -53,7 +51,6 @@ type jsReceiver struct {
 
 	mu   sync.Mutex
 	cons jetstream.Consumer // guarded by mu; nil: has to be looked up or made
-	sick atomic.Bool        // an error was reported as status and no success since
 }
 
 func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*jsReceiver, error) {
@@ -68,24 +65,24 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*jsRec
 	r := &jsReceiver{cfg: cfg, set: set, next: next, obs: obs, tel: tel, beat: newHeartbeat()}
 	r.circuit = &circuit{cfg: cfg.Circuit,
 		opened: func(pause time.Duration) {
-			r.sicken(errors.New("the pipeline takes no data; fetching is paused"))
+			r.health.bad(causePipeline, errors.New("the pipeline takes no data; fetching is paused"))
 			set.Logger.Warn("The pipeline takes no data; fetching is paused", zap.Duration("pause", pause))
 		},
-		closed: r.recover,
+		closed: func() { r.health.good(causePipeline) },
 	}
 	return r, nil
 }
 
 func (r *jsReceiver) Start(ctx context.Context, host component.Host) error {
-	r.host = host
+	r.health.host = host
 	nc, err := r.cfg.NATS.Connect(ctx, "mcpsiem "+r.set.ID.String(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				r.sicken(errors.New("connection to NATS lost"))
+				r.health.bad(causeConnection, errors.New("connection to NATS lost"))
 			}
 		}),
-		nats.ConnectHandler(func(*nats.Conn) { r.recover() }), // the first time, if that was not during Start
-		nats.ReconnectHandler(func(*nats.Conn) { r.recover() }),
+		nats.ConnectHandler(func(*nats.Conn) { r.health.good(causeConnection) }), // the first time, if that was not during Start
+		nats.ReconnectHandler(func(*nats.Conn) { r.health.good(causeConnection) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			r.set.Logger.Warn("NATS reports an error", zap.Error(err))
 		}))
@@ -105,7 +102,7 @@ func (r *jsReceiver) Start(ctx context.Context, host component.Host) error {
 			return err
 		}
 	} else {
-		r.sicken(errors.New("NATS is not reachable yet"))
+		r.health.bad(causeConnection, errors.New("NATS is not reachable yet"))
 		r.set.Logger.Warn("NATS is not reachable yet", zap.String("url", r.cfg.NATS.URL))
 	}
 	r.fetching, r.stop = context.WithCancel(context.Background())
@@ -168,7 +165,7 @@ func (r *jsReceiver) consumer(ctx context.Context) (jetstream.Consumer, error) {
 		return nil, fmt.Errorf("cannot set up consumer %s of stream %s: %w", r.cfg.Durable, r.cfg.Stream, err)
 	}
 	r.cons = cons
-	r.recover()
+	r.health.good(causeSetup)
 	return cons, nil
 }
 
@@ -210,11 +207,7 @@ func (r *jsReceiver) ensureConsumer(ctx context.Context) (jetstream.Consumer, er
 	case deliverNew:
 		c.DeliverPolicy = jetstream.DeliverNewPolicy
 	case deliverStartTime:
-		t, err := time.Parse(time.RFC3339, r.cfg.StartTime)
-		if err != nil {
-			return nil, err
-		}
-		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &t
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.cfg.StartTime
 	default:
 		c.DeliverPolicy = jetstream.DeliverAllPolicy
 	}
@@ -238,17 +231,6 @@ func (r *jsReceiver) forget(cons jetstream.Consumer) {
 		r.cons = nil
 	}
 	r.mu.Unlock()
-}
-
-func (r *jsReceiver) sicken(err error) {
-	r.sick.Store(true)
-	componentstatus.ReportStatus(r.host, componentstatus.NewRecoverableErrorEvent(err))
-}
-
-func (r *jsReceiver) recover() {
-	if r.sick.Swap(false) {
-		componentstatus.ReportStatus(r.host, componentstatus.NewEvent(componentstatus.StatusOK))
-	}
 }
 
 // watchLag keeps the gauges of what the consumer has before it.

@@ -68,7 +68,7 @@ func (r *jsReceiver) fetch(probe bool) []held {
 	cons, err := r.consumer(r.fetching)
 	if err != nil {
 		if r.fetching.Err() == nil {
-			r.sicken(err)
+			r.health.bad(causeSetup, err)
 			r.set.Logger.Warn("Cannot read the stream", zap.Error(err))
 			sleep(r.fetching, setupRetry)
 		}
@@ -279,7 +279,6 @@ func (r *jsReceiver) settle(m held, outcome outcome, answer func(context.Context
 		done()
 		if err == nil || errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
 			r.tel.message(outcome)
-			r.recover()
 			return
 		}
 		if ctx.Err() != nil || r.nc.IsClosed() || r.working.Err() != nil {
@@ -330,7 +329,7 @@ func (r *jsReceiver) dead(m held, reason string) {
 	defer cancel()
 	if err := streams.PutDead(ctx, r.js, m.Msg, r.cfg.Durable, reason); err != nil {
 		r.tel.message(outcomeDeadFailed)
-		r.sicken(errors.New("dead letters cannot be written"))
+		r.health.bad(causeDead, errors.New("dead letters cannot be written"))
 		r.set.Logger.Error("Cannot write a dead letter; the message stays in its stream", zap.String("stream", r.cfg.Stream), zap.Uint64("sequence", m.seq), zap.Error(err))
 		r.mu.Lock()
 		r.cons = nil // DEAD may have been deleted: make it again
@@ -338,6 +337,7 @@ func (r *jsReceiver) dead(m held, reason string) {
 		r.nak(m, r.cfg.Retry.Max)
 		return
 	}
+	r.health.good(causeDead)
 	r.settle(m, outcomeDead, func(ctx context.Context) error {
 		_, err := r.nc.RequestWithContext(ctx, m.Reply(), []byte("+TERM "+reason))
 		return err

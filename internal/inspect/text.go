@@ -284,6 +284,9 @@ func (w *worker) resolve(L *level, b []byte) ([]byte, bool) {
 		if a == policy.Keep {
 			continue
 		}
+		if w.trace != nil && L == w.levels[0] {
+			w.trace = append(w.trace, Found{h.from, end, w.e.scanner.Classes[best.class].Name})
+		}
 		changed = true
 		L.out = append(L.out, b[at:h.from]...)
 		L.out = w.replace(L.out, best.class, w.values[best.vf:best.vt], a)

@@ -36,7 +36,8 @@ type worker struct {
 	identity bool // leave what says who acted
 	deadline time.Time
 	ticks    int
-	expanded int // bytes decompressed for this message
+	trace    []Found // not nil: note what is found in the outermost text
+	expanded int     // bytes decompressed for this message
 
 	time   int64
 	counts map[class.ID]int

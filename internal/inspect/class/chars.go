@@ -24,25 +24,31 @@ const (
 	cDollar
 	cSpace
 	cAt
-	cHigh // not ASCII
+	cHigh  // not ASCII
+	cDelim // ends a value that is not quoted
+	cDouble
+	cSingle
+	cTick
+	cLine // line break
+	cOther
 
 	cLower  = cHexLower | cRestLower
 	cUpper  = cHexUpper | cRestUpper
 	cLetter = cLower | cUpper
 
-	Hex      = cDigit | cHexLower
-	AnyHex   = cDigit | cHexLower | cHexUpper
-	Base62   = cDigit | cLetter
-	Lower36  = cDigit | cLower
-	Upper36  = cDigit | cUpper
-	Base64   = Base62 | cPlus | cSlash | cEq
-	URLSafe  = Base62 | cDash | cUnder
-	Word     = Base62 | cUnder
-	Dotted   = URLSafe | cDot
-	HexDash  = AnyHex | cDash
-	DotEq    = Dotted | cEq
-	Opaque   = Dotted | cTilde | cPlus | cSlash | cEq // RFC 6750 token68
-	anything = ^Charset(0)
+	Hex     = cDigit | cHexLower
+	AnyHex  = cDigit | cHexLower | cHexUpper
+	Base62  = cDigit | cLetter
+	Lower36 = cDigit | cLower
+	Upper36 = cDigit | cUpper
+	Base64  = Base62 | cPlus | cSlash | cEq
+	URLSafe = Base62 | cDash | cUnder
+	Word    = Base62 | cUnder
+	Dotted  = URLSafe | cDot
+	HexDash = AnyHex | cDash
+	DotEq   = Dotted | cEq
+	Opaque  = Dotted | cTilde | cPlus | cSlash | cEq // RFC 6750 token68
+	value   = ^(cSpace | cLine | cDelim | cDouble | cSingle | cTick)
 )
 
 var chars = func() (t [256]Charset) {
@@ -60,10 +66,13 @@ var chars = func() (t [256]Charset) {
 			t[c] = cRestUpper
 		case c >= 0x80:
 			t[c] = cHigh
+		default:
+			t[c] = cOther
 		}
 	}
 	for c, s := range map[byte]Charset{'-': cDash, '_': cUnder, '.': cDot, '/': cSlash, '+': cPlus, '=': cEq, '~': cTilde,
-		':': cColon, '%': cPercent, '!': cBang, '$': cDollar, ' ': cSpace, '\t': cSpace, '\n': cSpace, '\r': cSpace, '@': cAt} {
+		':': cColon, '%': cPercent, '!': cBang, '$': cDollar, ' ': cSpace, '\t': cSpace, '\n': cLine, '\r': cLine, '@': cAt,
+		'"': cDouble, '\'': cSingle, '`': cTick, ',': cDelim, ';': cDelim, '<': cDelim, '>': cDelim, ')': cDelim, ']': cDelim, '}': cDelim, '|': cDelim, '&': cDelim} {
 		t[c] = s
 	}
 	return t

@@ -311,8 +311,8 @@ func (f *format) match(t *Text, start, end int) (int, int, bool) {
 		return 0, 0, false
 	}
 	tail := t.B[end:to]
-	if len(tail) > 512 {
-		tail = tail[:512]
+	if f.max == 0 && len(tail) > 96 { // enough to judge by
+		tail = tail[:max(96, min(f.min, 512))]
 	}
 	if f.check != nil && !f.check(tail) || f.check == nil && dull(tail) {
 		return 0, 0, false

@@ -52,9 +52,9 @@ func (t *Text) colons(at int) int {
 	if at-from > 4 || from > 0 && isWord(b[from-1]) {
 		return at + 1
 	}
-	to := at
-	for to < len(b) && to-at < 46 && (chars[b[to]]&set != 0 || b[to] == '.') {
-		to++
+	to := t.run(at, set|cDot)
+	if to-at > 45 { // no address is as long
+		return to
 	}
 	for to > at && b[to-1] == '.' {
 		to--
@@ -67,18 +67,19 @@ func (t *Text) colons(at int) int {
 		t.add(from, to, idMAC)
 		return to
 	}
-	n := 0
-	for _, c := range s {
+	n, double := 0, false
+	for i, c := range s {
 		if c == ':' {
 			n++
+			double = double || i > 0 && s[i-1] == ':'
 		}
 	}
-	if n < 2 {
-		return at + 1
+	if n < 2 || n > 7 || n < 6 && !double {
+		return to
 	}
 	a, err := netip.ParseAddr(string(s))
 	if err != nil {
-		return at + 1
+		return to
 	}
 	if !a.IsLoopback() && !a.IsUnspecified() && (n >= 3 || has(s)&AnyHex&^cDigit != 0) {
 		t.add(from, to, idIP)

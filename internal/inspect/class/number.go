@@ -98,6 +98,9 @@ func (t *Text) valueAt(i int) (int, ID) {
 		if j-i >= maxWindow && !singles {
 			break
 		}
+		if singles && j > i && (i > 0 || len(g) > maxDigits) { // digits one by one are a value only alone
+			break
+		}
 		if j > i && g[j].sep == 'x' {
 			break
 		}

@@ -172,8 +172,8 @@ type Text struct {
 	places [64][]int32 // context bit -> ends of its words
 	used   uint64
 	groups []group
-	memo   [8]memo
-	memoAt int
+	memo   []memo
+	tries  attempts
 	buf    []byte
 	noEnd  [4]bool
 }
@@ -192,7 +192,8 @@ func (s *Scanner) Scan(t *Text) {
 		t.places[i] = t.places[i][:0]
 	}
 	t.used = 0
-	t.memo = [8]memo{}
+	t.memo = t.memo[:0]
+	t.tries = attempts{}
 	t.noEnd = [4]bool{}
 	t.hits = s.auto.Scan(t.B, t.hits)
 	// Words first: values may come before or after them.
@@ -275,20 +276,40 @@ func (t *Text) context(c ID, from, to int) bool {
 	return i < len(p) && int(p[i]) <= to+near/2
 }
 
-// run returns the end of the stretch of bytes of set that from is in. The stretch is found once for all who ask.
+// run returns the end of the stretch of bytes of set that from is in. Each stretch is walked once for each set, whoever asks.
 func (t *Text) run(from int, set Charset) int {
+	slot := -1
 	for i := range t.memo {
-		if m := &t.memo[i]; m.set == set && from >= m.from && from < m.to {
-			return m.to
+		if m := &t.memo[i]; m.set == set {
+			if from >= m.from && from < m.to {
+				return m.to
+			}
+			slot = i
+			break
 		}
 	}
 	i := from
 	for i < len(t.B) && chars[t.B[i]]&set != 0 {
 		i++
 	}
-	t.memo[t.memoAt%len(t.memo)] = memo{set, from, i}
-	t.memoAt++
+	if slot < 0 {
+		t.memo = append(t.memo, memo{set, from, i})
+	} else {
+		t.memo[slot] = memo{set, from, i}
+	}
 	return i
+}
+
+// attempts counts the settings that ended at one place without being secrets: a few are looked at, so that a long value full of
+// names costs no more than a short one.
+type attempts struct{ end, n int }
+
+func (a *attempts) another(end int) bool {
+	if a.end != end {
+		*a = attempts{end: end}
+	}
+	a.n++
+	return a.n <= 4
 }
 
 // until returns the position of the next occurrence of sub, or -1; slot remembers that there is none.

@@ -14,6 +14,7 @@ type strength uint8
 const (
 	password strength = iota // people choose them: any value that is not a word of the grammar
 	key                      // machines make them: the value must look it
+	longKey                  // names of this kind are used for much else: the value must be long as well
 )
 
 // settingWord is a part of a name that makes a setting secret.
@@ -28,7 +29,7 @@ var settingWords = []settingWord{
 	{"access_key", key}, {"accesskey", key}, {"access-key", key}, {"private_key", key}, {"privatekey", key}, {"private-key", key}, {"auth_key", key}, {"authkey", key},
 	{"encryption_key", key}, {"encryptionkey", key}, {"signing_key", key}, {"signingkey", key}, {"license_key", key}, {"licensekey", key}, {"account_key", key}, {"accountkey", key},
 	{"sharedaccesskey", key}, {"presharedkey", key}, {"credential", key}, {"client_key", key}, {"session_key", key}, {"unseal key", key}, {"master_key", key}, {"masterkey", key},
-	{"bearer_", key}, {"webhook_url", key}, {"sonar.login", key}, {"sonarlogin", key}, {"_key", key}, {"apisecret", key}, {"passcode", password}, {"crumb", key}, {"authorization", key},
+	{"bearer_", key}, {"webhook_url", key}, {"sonar.login", key}, {"sonarlogin", key}, {"_key", longKey}, {"apisecret", key}, {"passcode", password}, {"crumb", longKey}, {"authorization", key},
 }
 
 // setting takes the value of the setting in whose name the word start..end is.
@@ -147,8 +148,20 @@ func (t *Text) setting(w *settingWord, start, end int) (int, int, bool) {
 	from := i
 	to := from
 	if quote != 0 {
-		for to < len(b) && b[to] != quote && b[to] != '\n' && to-from < 1024 && !(escaped && b[to] == '\\') {
-			to++
+		set := ^(cDouble | cLine)
+		switch quote {
+		case '\'':
+			set = ^(cSingle | cLine)
+		case '`':
+			set = ^(cTick | cLine)
+		}
+		if to < len(b) {
+			to = t.run(from, set)
+		}
+		if escaped {
+			if k := bytes.IndexByte(b[from:min(to, from+1024)], '\\'); k >= 0 {
+				to = from + k
+			}
 		}
 		if to == len(b) || b[to] == '\n' {
 			for to > from && isSpace(b[to-1]) {
@@ -159,12 +172,15 @@ func (t *Text) setting(w *settingWord, start, end int) (int, int, bool) {
 		if sep == byQuote || sep == byWord {
 			return 0, 0, false
 		}
-		for to < len(b) && to-from < 1024 && valueByte(b[to]) {
-			to++
+		if to < len(b) {
+			to = t.run(from, value)
 		}
 		for to > from && (b[to-1] == '.' || b[to-1] == ',' || b[to-1] == ':') {
 			to--
 		}
+	}
+	if to-from > 1000 || !t.tries.another(to) {
+		return 0, 0, false
 	}
 	v := b[from:to]
 	if !plausible(v, w.kind, quote != 0, sep == byColon || sep == bySpace, sep == byWord) {
@@ -200,17 +216,6 @@ func digitsThenColon(b []byte) bool {
 		i++
 	}
 	return i > 0 && i < len(b) && b[i] == ':'
-}
-
-func valueByte(c byte) bool {
-	if isSpace(c) {
-		return false
-	}
-	switch c {
-	case '"', '\'', '`', ',', ';', '<', '>', ')', ']', '}', '|', '&':
-		return false
-	}
-	return true
 }
 
 // suffixes that make a name one of something about the secret, not of the secret.
@@ -279,11 +284,14 @@ func variable(v []byte) bool {
 }
 
 func plausible(v []byte, kind strength, quoted, loose, prose bool) bool {
-	if len(v) > 1000 || variable(v) {
+	if len(v) < 4 || kind == password && len(v) > 200 || v[0] == '?' || variable(v) {
 		return false
 	}
 	h := has(v)
 	if kind == password {
+		if bytes.Contains(v, []byte("://")) {
+			return false
+		}
 		switch {
 		case len(v) < 4 || len(v) > 200 || same(v):
 			return false
@@ -297,7 +305,7 @@ func plausible(v []byte, kind strength, quoted, loose, prose bool) bool {
 			return len(v) >= 5 && !call(v)
 		}
 	}
-	if len(v) < 8 || bytes.IndexByte(v, ' ') >= 0 || call(v) {
+	if len(v) < 8 || kind == longKey && len(v) < 16 || bytes.IndexByte(v, ' ') >= 0 || call(v) {
 		return false
 	}
 	if prose && !quoted {

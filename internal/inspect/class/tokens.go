@@ -68,12 +68,12 @@ func pem(t *Text, start, end int) (int, int, bool) {
 		return start, e + 8, true
 	}
 	// cut off: as far as it looks like a key
-	return start, t.run(max(from-1, 0), Base64|cSpace|cDash|cColon), true
+	return start, t.run(max(from-1, 0), Base64|cSpace|cLine|cDash|cColon), true
 }
 
 func putty(t *Text, start, end int) (int, int, bool) {
 	if e := t.until(end, "Private-MAC:", 1); e >= 0 {
-		return start, t.run(e, AnyHex|cColon|cSpace|cDash|cLetter), true
+		return start, t.run(e, AnyHex|cColon|cSpace|cLine|cDash|cLetter), true
 	}
 	return start, len(t.B), true
 }

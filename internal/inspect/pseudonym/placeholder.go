@@ -3,10 +3,12 @@ package pseudonym
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"hash"
 	"strconv"
-	"strings"
+
+	"github.com/mcpsiem/mcpsiem/internal/inspect/siphash"
 )
 
 // Placeholder grammar, ASCII only and free of JSON's special characters:
@@ -27,14 +29,19 @@ const (
 
 // Writer makes and recognises the placeholders of one tenant. It is not safe for concurrent use; it keeps its hash state.
 type Writer struct {
-	mac   hash.Hash
-	known func(class string) bool
-	sum   [sha256.Size]byte
+	mac    hash.Hash
+	k0, k1 uint64 // of the check
+	known  func(class string) bool
+	sum    [sha256.Size]byte
+	buf    []byte
 }
 
 // NewWriter returns a writer for a tenant's key. known tells class names from other text.
 func NewWriter(key [KeySize]byte, known func(class string) bool) *Writer {
-	return &Writer{mac: hmac.New(sha256.New, key[:]), known: known}
+	w := &Writer{mac: hmac.New(sha256.New, key[:]), known: known}
+	s := w.Sum("check", nil)
+	w.k0, w.k1 = binary.LittleEndian.Uint64(s), binary.LittleEndian.Uint64(s[8:])
+	return w
 }
 
 // Drop appends the placeholder that says nothing but the class.
@@ -60,19 +67,16 @@ func (w *Writer) AppendHash(dst []byte, class string, value []byte) []byte {
 }
 
 func (w *Writer) append(dst []byte, class string, value []byte, tail string, digits int) []byte {
-	w.mac.Reset()
-	w.mac.Write([]byte(class))
-	w.mac.Write([]byte{0})
-	w.mac.Write(value)
+	sum := w.Sum(class, value)
 	dst = append(dst, '<')
 	from := len(dst)
 	dst = append(dst, class...)
 	dst = append(dst, ':')
-	dst = hex.AppendEncode(dst, w.mac.Sum(w.sum[:0])[:digits/2])
+	dst = hex.AppendEncode(dst, sum[:digits/2])
 	body := len(dst)
 	// The check covers class, digits and tail.
-	w.check(dst[from:body], tail)
-	dst = hex.AppendEncode(dst, w.sum[:checkHex/2])
+	c := w.check(dst[from:body], tail)
+	dst = append(dst, c[:]...)
 	if tail != "" {
 		dst = append(dst, ':')
 		dst = append(dst, tail...)
@@ -80,21 +84,21 @@ func (w *Writer) append(dst []byte, class string, value []byte, tail string, dig
 	return append(dst, '>')
 }
 
-func (w *Writer) check(body []byte, tail string) {
-	w.mac.Reset()
-	w.mac.Write([]byte("check\x00"))
-	w.mac.Write(body)
-	w.mac.Write([]byte{0})
-	w.mac.Write([]byte(tail))
-	w.mac.Sum(w.sum[:0])
+func (w *Writer) check(body []byte, tail string) (out [checkHex]byte) {
+	w.buf = append(w.buf[:0], body...)
+	w.buf = append(w.buf, 0)
+	w.buf = append(w.buf, tail...)
+	h := siphash.Hash(w.k0, w.k1, w.buf)
+	hex.Encode(out[:], []byte{byte(h >> 8), byte(h)})
+	return out
 }
 
 // Sum is the HMAC of value under the tenant's key, for fingerprints of whole bodies. The result is valid until the next call.
 func (w *Writer) Sum(label string, value []byte) []byte {
 	w.mac.Reset()
-	w.mac.Write([]byte(label))
-	w.mac.Write([]byte{0})
-	w.mac.Write(value)
+	w.buf = append(append(w.buf[:0], label...), 0)
+	w.buf = append(w.buf, value...)
+	w.mac.Write(w.buf)
 	return w.mac.Sum(w.sum[:0])
 }
 
@@ -139,10 +143,7 @@ func (w *Writer) Len(text []byte) int {
 	if i == len(text) || text[i] != '>' {
 		return 0
 	}
-	var want [checkHex]byte
-	w.check(text[1:end-checkHex], tail)
-	hex.Encode(want[:], w.sum[:checkHex/2])
-	if !strings.EqualFold(string(want[:]), string(text[end-checkHex:end])) {
+	if want := w.check(text[1:end-checkHex], tail); string(want[:]) != string(text[end-checkHex:end]) {
 		return 0
 	}
 	return i + 1

@@ -1,0 +1,67 @@
+package inspect
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// ordinary makes a tools/call result of about n bytes as servers send them: JSON in text, some prose, some records.
+func ordinary(n int) []byte {
+	var rows []map[string]any
+	size := 0
+	for i := 0; size < n*2/3; i++ {
+		rows = append(rows, map[string]any{"id": fmt.Sprintf("ord_%06d", i), "status": "shipped", "title": "Replacement filter for the kitchen hood, set of two", "price": 24.5 + float64(i), "created_at": "2026-03-02T10:22:31Z",
+			"url": fmt.Sprintf("https://shop.example/orders/%d", i), "tags": []string{"kitchen", "filter", "express"}})
+		size += 240
+	}
+	inner, _ := json.Marshal(rows)
+	prose := strings.Repeat("The report describes how the team measured response times over four weeks and what changed after the move to the new region. ", 1+n/300)
+	msg, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 7, "result": map[string]any{"content": []any{
+		map[string]any{"type": "text", "text": string(inner)}, map[string]any{"type": "text", "text": prose[:n/3]}}, "isError": false}})
+	return msg
+}
+
+func BenchmarkInspect(b *testing.B) {
+	e := testEngine(b)
+	bench := func(name string, body []byte) {
+		b.Run(name, func(b *testing.B) {
+			s := e.Session()
+			in := &Input{Tenant: "default", Method: "tools/call", Kind: "response", Direction: "server_to_client", Body: body}
+			if out := s.Inspect(in); out.Withheld != "" {
+				b.Fatal(out.Withheld)
+			}
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				s.Inspect(in)
+			}
+		})
+	}
+	bench("ordinary/1KB", ordinary(1000))
+	bench("ordinary/10KB", ordinary(10000))
+	bench("ordinary/100KB", ordinary(100000))
+	q := func(s string) []byte { m, _ := json.Marshal(map[string]string{"a": s}); return m }
+	n := 100000
+	for name, s := range map[string]string{
+		"digits spaced": strings.Repeat("12 34 ", n/6), "digits single": strings.Repeat("4 1 ", n/4), "cards": strings.Repeat("4111111111111111 ", n/17), "at signs": strings.Repeat("a@b.c@", n/6),
+		"prefixes": strings.Repeat("ghp_sk-AKIA", n/11), "eyJ": strings.Repeat("eyJ", n/3), "pem": strings.Repeat("-----BEGIN PRIVATE KEY-----", n/27), "colons": strings.Repeat("a:b:", n/4),
+		"settings": strings.Repeat("password=x", n/10), "percent": strings.Repeat("%2525", n/5), "backslashes": strings.Repeat("\\\\", n/2), "entities": strings.Repeat("&amp;", n/5),
+		"base64": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("plain text ", n*3/4/11))), "base64 in base64": nested(n), "placeholders": strings.Repeat("<email:0000000000000000>", n/24),
+		"braces": strings.Repeat("{", n-1) + "}", "keys": strings.Repeat("a_b-c", n/5), "urls": strings.Repeat("x://a:b", n/7), "fullwidth": strings.Repeat("ａ", n/3), "less than": strings.Repeat("<", n),
+	} {
+		bench("hostile/"+name, q(s))
+	}
+	bench("hostile/array of strings", []byte("["+strings.Repeat(`"4111",`, n/7)+`"x"]`))
+	bench("hostile/empty objects", []byte("["+strings.Repeat(`{"a":{}},`, n/9)+`1]`))
+}
+
+func nested(n int) string {
+	s := "text that is not secret at all"
+	for len(s) < n {
+		s = base64.StdEncoding.EncodeToString([]byte(s + s))
+	}
+	return s
+}

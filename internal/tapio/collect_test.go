@@ -134,3 +134,5 @@ func checkFrame(f tap.Frame) error {
 	}
 	return nil
 }
+
+func sum(s string) [32]byte { return sha256.Sum256([]byte(s)) }

@@ -1,3 +1,5 @@
+//go:build unix
+
 package tapio
 
 // The test binary is also the tap, the server and, for process-level tests, the client: TAPIO_ROLE says which.

@@ -2,4 +2,11 @@
 // and apply them.
 package schemas
 
+import "embed"
+
 //go:generate go run ./gen
+
+// Migrations holds migrations/NNNN_name.sql, applied in order by internal/store, and migrations/grants.sql for servers of one's own.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS

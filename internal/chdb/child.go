@@ -66,12 +66,30 @@ func serve(lib, cfg string) int {
 	var cmdline func(argc int32, argv **byte) int32
 	purego.RegisterFunc(&cmdline, sym)
 
-	control := bufio.NewReader(os.Stdin)
+	stdin, err := duplicate(os.Stdin)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cannot start ClickHouse:", err)
+		return exitNoParent
+	}
+	control := bufio.NewReader(stdin)
 	line, err := control.ReadString('\n')
 	if err != nil {
 		return exitNoParent
 	}
 	httpAddr, password, _ := strings.Cut(strings.TrimSpace(line), " ")
+
+	// The engine takes itself for a batch job where its standard input is no terminal, and then ends the process at the first
+	// exception on a connection: a wrong password or a client that hangs up would do (ClickHouse issue 115666, in 26.7).
+	// So it gets a terminal, at which nobody ever types.
+	master, slave, err := openTerminal()
+	if err == nil {
+		err = becomeStdin(slave)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cannot start ClickHouse: cannot open a terminal for it:", err)
+		return exitNoTerminal
+	}
+	slave.Close()
 
 	term := make(chan os.Signal, 4)
 	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -88,11 +106,12 @@ func serve(lib, cfg string) int {
 		time.AfterFunc(stopPatience, func() { os.Exit(exitStuck) })
 		for {
 			release(httpAddr, password)
+			master.Close() // without its query the engine asks the terminal for another one, and ends with it
 			time.Sleep(300 * time.Millisecond)
 		}
 	}()
 
-	args := []string{"clickhouse", "--config-file=" + cfg, "--query", holdQuery}
+	args := []string{"clickhouse", "--config-file=" + cfg, "--interactive", "--progress=off", "--history_file=/dev/null", "--disable_suggestion", "--query", holdQuery}
 	argv := make([]*byte, len(args)+1)
 	var pin runtime.Pinner
 	for i, a := range args {
@@ -110,9 +129,10 @@ func serve(lib, cfg string) int {
 
 // Exit codes of the child beside the engine's own.
 const (
-	exitNoLibrary = 90
-	exitStuck     = 91
-	exitNoParent  = 92
+	exitNoLibrary  = 90
+	exitStuck      = 91
+	exitNoParent   = 92
+	exitNoTerminal = 93
 )
 
 // release asks the engine, over its own HTTP listener, to end.

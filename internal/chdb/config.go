@@ -205,9 +205,8 @@ var configXML = template.Must(template.New("config").Funcs(funcs).Parse(`<clickh
 `))
 
 // usersXML: the local session that holds the engine open runs as "default", which cannot have a password, so that anyone on
-// loopback can connect under that name. Its grant is to open and close listeners, and its quota, until the year 2065, is the
-// three queries of the holding session, so that nobody else gets to run one; what is left is to compute a constant. (A limit of one session would be no help: the engine
-// does not catch its own refusal on the native protocol, and anyone could end the process.)
+// loopback can connect under that name. Nobody gets a session, since the holding one is all that this user may have; and should
+// that fail, its quota, until the year 2065, is the three queries of the holding session, and its grant is to open listeners.
 var usersXML = template.Must(template.New("users").Funcs(funcs).Parse(`<clickhouse>
   <profiles>
     <default>
@@ -216,6 +215,8 @@ var usersXML = template.Must(template.New("users").Funcs(funcs).Parse(`<clickhou
       <max_memory_usage>{{.Memory}}</max_memory_usage>
     </default>
     <holder>
+      <max_sessions_for_user>1</max_sessions_for_user>
+      <constraints><max_sessions_for_user><const/></max_sessions_for_user></constraints>
       <max_memory_usage>67108864</max_memory_usage>
       <max_execution_time>5</max_execution_time>
       <max_threads>1</max_threads>

@@ -50,13 +50,9 @@ func Ensure(ctx context.Context, o EnsureOptions) (string, error) {
 	if f.progress == nil {
 		f.progress = io.Discard
 	}
-	dir := o.CacheDir
-	if dir == "" {
-		c, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("cannot find a cache folder: %w; set XDG_CACHE_HOME or %s", err, EnvLib)
-		}
-		dir = filepath.Join(c, "mcpsiem")
+	dir, err := cacheDir(o.CacheDir)
+	if err != nil {
+		return "", err
 	}
 	return f.ensure(ctx, dir)
 }
@@ -401,4 +397,36 @@ func flock(ctx context.Context, f *os.File) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// Cached returns the library's path where Ensure would have nothing to fetch, and an error otherwise.
+func Cached(o EnsureOptions) (string, error) {
+	if lib := os.Getenv(EnvLib); lib != "" {
+		_, err := os.Stat(lib)
+		return lib, err
+	}
+	p, err := platformPin()
+	if err != nil {
+		return "", err
+	}
+	dir, err := cacheDir(o.CacheDir)
+	if err != nil {
+		return "", err
+	}
+	lib := filepath.Join(dir, "chdb-"+Version, libName)
+	if f := (fetcher{pin: p}); !f.present(lib) {
+		return "", errors.New("the ClickHouse library is not fetched yet")
+	}
+	return lib, nil
+}
+
+func cacheDir(dir string) (string, error) {
+	if dir != "" {
+		return dir, nil
+	}
+	c, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("cannot find a cache folder: %w; set XDG_CACHE_HOME or %s", err, EnvLib)
+	}
+	return filepath.Join(c, "mcpsiem"), nil
 }

@@ -7,7 +7,7 @@ import (
 
 // Sizes at which countPiece changes its way. The result never depends on them.
 const (
-	scanLimit   = 48      // bytes of a piece up to which the lowest rank is found by looking at all
+	scanLimit   = 24      // bytes of a piece up to which the lowest rank is found by looking at all
 	windowBytes = 2048    // bytes of a long piece merged at once
 	keepScratch = 1 << 16 // scratch above this many elements (of text: four times as many) is not kept between calls
 )

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -19,9 +20,11 @@ const maxDirectory = 64 << 20
 type DirectoryFile struct {
 	path    string
 	current atomic.Pointer[Directory]
-	mod     time.Time // state of the file at the last look; used by Run only
-	size    int64
-	sum     [sha256.Size]byte
+
+	mu   sync.Mutex // guards the state of the file at the last look
+	mod  time.Time
+	size int64
+	sum  [sha256.Size]byte
 }
 
 // OpenDirectory reads the file for the first time; then it must be good.
@@ -44,6 +47,8 @@ func (f *DirectoryFile) Current() *Directory {
 // Check looks at the file once and reports whether its content changed since the last look. Polling, unlike notification,
 // works across every way of replacing a file: rename, overwrite, Kubernetes' symbolic links, network file systems.
 func (f *DirectoryFile) Check() (changed bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	st, err := os.Stat(f.path)
 	if err != nil {
 		return false, fmt.Errorf("cannot read directory: %w", err)

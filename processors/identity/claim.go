@@ -107,7 +107,7 @@ func (cs *claims) judge(c *claim, inDirectory bool, at time.Time) {
 		return
 	}
 	if c.person == nil {
-		if inDirectory {
+		if inDirectory && c.kind != ident.KindUnknown { // a bare fingerprint is token.unregistered already
 			cs.signal(SignalUnknownOwner)
 		}
 		return

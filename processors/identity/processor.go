@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -234,6 +235,10 @@ func (p *identityProcessor) identify(ctx context.Context, v view, lr plog.LogRec
 		p.remember(&v, id)
 	}
 	p.signalRequest(&v, id, out)
+	if v.answer() && v.direction != event.ClientToServer {
+		// Taps repeat a request's credential on its answer; it was used once.
+		out.signals = slices.DeleteFunc(out.signals, func(s string) bool { return s != SignalNotRequired })
+	}
 	tenantMismatch := p.signalTenant(&v, id, out)
 
 	p.write(m, &v, id)

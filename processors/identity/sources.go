@@ -350,26 +350,16 @@ func (p *identityProcessor) fromProxy(_ context.Context, v *view, _ int64, out *
 }
 
 // certHeader reads the subject and alternative names from Envoy's x-forwarded-client-cert; any other header holds the subject.
-// With several certificates the last element counts: the one that the proxy itself added.
+// With several certificates the last one counts: the one that the proxy itself added.
 func certHeader(val string) (subject string, sans []string) {
-	if i := strings.LastIndexByte(val, ','); i >= 0 && strings.Contains(val[i:], "Hash=") {
-		val = val[i+1:]
-	}
 	if !strings.Contains(val, "Hash=") && !strings.Contains(val, "URI=") && !strings.Contains(val, "Subject=") {
 		return val, nil
 	}
-	for n := 0; val != "" && n < 32; n++ {
-		var el string
-		if i := strings.Index(val, `="`); i >= 0 && i < strings.IndexByte(val+";", ';') {
-			end := strings.IndexByte(val[i+2:], '"')
-			if end < 0 {
-				return subject, sans
-			}
-			el, val = val[:i+1]+val[i+2:i+2+end], strings.TrimPrefix(val[i+3+end:], ";")
-		} else {
-			el, val, _ = strings.Cut(val, ";")
-		}
-		switch k, x, _ := strings.Cut(el, "="); strings.TrimSpace(k) {
+	certs := splitUnquoted(val, ',')
+	for _, pair := range splitUnquoted(certs[len(certs)-1], ';') {
+		k, x, _ := strings.Cut(pair, "=")
+		x = strings.Trim(x, `"`)
+		switch strings.TrimSpace(k) {
 		case "Subject":
 			subject = x
 		case "URI", "DNS":
@@ -379,6 +369,24 @@ func certHeader(val string) (subject string, sans []string) {
 		}
 	}
 	return subject, sans
+}
+
+// splitUnquoted splits s at sep outside double quotes. It returns at least one part.
+func splitUnquoted(s string, sep byte) []string {
+	var parts []string
+	from, quoted := 0, false
+	for i := range len(s) {
+		switch s[i] {
+		case '"':
+			quoted = !quoted
+		case sep:
+			if !quoted {
+				parts = append(parts, s[from:i])
+				from = i + 1
+			}
+		}
+	}
+	return append(parts, s[from:])
 }
 
 // fromOS takes the OS user of a tapped process: the tap asked the operating system.

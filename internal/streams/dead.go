@@ -199,7 +199,7 @@ func Replay(ctx context.Context, js jetstream.JetStream, seq uint64) (uint64, er
 	if err != nil {
 		return 0, fmt.Errorf("cannot replay dead letter %d: %w", seq, err)
 	}
-	if err := removeDead(ctx, js, dead, d); err != nil {
+	if err := removeDead(ctx, js, dead, d, ReasonReplayed); err != nil {
 		return ack.Sequence, fmt.Errorf("replayed dead letter %d but %w; replaying it again within %s is harmless", seq, err, DefaultDuplicates)
 	}
 	return ack.Sequence, nil
@@ -211,10 +211,26 @@ func DropDead(ctx context.Context, js jetstream.JetStream, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	return removeDead(ctx, js, dead, d)
+	return removeDead(ctx, js, dead, d, ReasonDropped)
 }
 
-func removeDead(ctx context.Context, js jetstream.JetStream, dead jetstream.Stream, d DeadLetter) error {
+// removeDead leaves a note in DEAD, without content, and removes the letter. The note comes first and later in the stream than the
+// letter, so that who counts dead letters counts right whether it saw the letter or not.
+func removeDead(ctx context.Context, js jetstream.JetStream, dead jetstream.Stream, d DeadLetter, reason string) error {
+	note := &nats.Msg{Subject: SubjectSettled + "." + d.Stream + "." + d.Sink, Header: nats.Header{}}
+	note.Header.Set(HeaderOrigin, FormatOrigin(d.Stream, d.StreamSeq))
+	note.Header.Set(HeaderSink, d.Sink)
+	note.Header.Set(HeaderReason, reason)
+	note.Header.Set(HeaderReplayOf, FormatOrigin(Dead, d.Seq))
+	count := d.Count
+	if reason == ReasonReplayed {
+		count = 0
+	}
+	note.Header.Set(HeaderCount, strconv.Itoa(count))
+	id := fmt.Sprintf("settled-%d-%d", d.Seq, d.Time.UnixNano())
+	if _, err := js.PublishMsg(ctx, note, jetstream.WithMsgID(id), jetstream.WithExpectStream(Dead)); err != nil {
+		return fmt.Errorf("cannot note that it is settled: %w", err)
+	}
 	if d.KeptSeq != 0 {
 		st, err := js.Stream(ctx, RawDead)
 		if err == nil {

@@ -20,6 +20,12 @@ const (
 	ReasonAttempts  = "attempts_exhausted"
 )
 
+// Reasons on the note that a dead letter leaves when it is settled.
+const (
+	ReasonReplayed = "replayed" // with a count of 0: its records are no longer given up
+	ReasonDropped  = "dropped"
+)
+
 type reasonError struct {
 	reason string
 	error

@@ -47,7 +47,7 @@ func DefaultSpec(name string) (Spec, bool) {
 		s.MaxBytes, s.MaxAge, s.Trim = gib, 30*day, true
 	case Dead:
 		s.MaxBytes, s.MaxAge = 2*gib, 30*day
-		s.Subjects = []string{base + ".*.*"}
+		s.Subjects = []string{base + ".*.*", SubjectSettled + ".*.*"}
 	case RawDead:
 		s.MaxBytes, s.MaxAge = gib, 3*day
 		s.Subjects = []string{base + ".*"}

@@ -20,6 +20,7 @@ const (
 	SubjectEvents   = "mcpsiem.events"
 	SubjectFindings = "mcpsiem.findings"
 	SubjectDead     = "mcpsiem.dead"    // followed by .<stream>.<durable>
+	SubjectSettled  = "mcpsiem.settled" // followed by .<stream>.<durable>: in DEAD, a note that a dead letter was replayed or dropped
 	SubjectRawDead  = "mcpsiem.rawdead" // followed by .<durable>
 )
 

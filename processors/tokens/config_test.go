@@ -2,7 +2,9 @@ package tokens
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/processor/processortest"
+	"go.yaml.in/yaml/v3"
 )
 
 func nopTelemetry() component.TelemetrySettings { return componenttest.NewNopTelemetrySettings() }
@@ -40,6 +43,39 @@ func TestConfig(t *testing.T) {
 	}
 	if cfg.Encodings[0].Server != "git*" || cfg.Models[0].Client != "c" || cfg.PricesInterval != time.Minute || cfg.EncodingFiles[0].Split != "gpt2" {
 		t.Errorf("read %+v", cfg)
+	}
+}
+
+// The example in README.md is a valid configuration and shows every key.
+func TestReadmeConfig(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```yaml\n")
+	block, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("no example")
+	}
+	var doc map[string]any
+	if err := yaml.Unmarshal([]byte(block), &doc); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := confmap.NewFromStringMap(doc).Sub("processors::tokens")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := createDefaultConfig().(*Config)
+	if err := conf.Unmarshal(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+	for f := range reflect.TypeFor[Config]().Fields() {
+		if !conf.IsSet(f.Tag.Get("mapstructure")) {
+			t.Errorf("README.md does not show %s", f.Tag.Get("mapstructure"))
+		}
 	}
 }
 

@@ -228,7 +228,7 @@ func (s *memStream) Bounds(context.Context, string, string) (Bounds, error) {
 	return Bounds{Created: s.created, First: max(s.first, 1), Last: uint64(len(s.messages)), AckFloor: s.floor}, s.broken
 }
 
-func (s *memStream) Read(_ context.Context, _ string, first, last uint64, f func(uint64, plog.Logs) error) error {
+func (s *memStream) Read(_ context.Context, _, _ string, first, last uint64, f func(uint64, plog.Logs) error) error {
 	s.reads++
 	if s.broken != nil {
 		return s.broken

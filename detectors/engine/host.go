@@ -219,7 +219,7 @@ func (h *Host) catchUp(ctx context.Context, o streams.Origin, b Bounds) error {
 		}
 		got := uint64(0)
 		if from <= gap.Hi {
-			err := h.s.Source.Read(ctx, o.Stream, from, gap.Hi, func(seq uint64, ld plog.Logs) error {
+			err := h.s.Source.Read(ctx, o.Stream, o.Durable, from, gap.Hi, func(seq uint64, ld plog.Logs) error {
 				if h.done.Contains(seq) {
 					return nil
 				}
@@ -227,7 +227,9 @@ func (h *Host) catchUp(ctx context.Context, o streams.Origin, b Bounds) error {
 				h.s.Engine.Apply(ld)
 				h.done.Add(seq)
 				h.changed = true
-				h.stats.CaughtUp++
+				if ld.ResourceLogs().Len() > 0 {
+					h.stats.CaughtUp++
+				}
 				got++
 				if err := h.send(ctx); err != nil {
 					return err

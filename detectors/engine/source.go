@@ -12,8 +12,9 @@ type Source interface {
 	// Bounds describes the stream now, and how far the durable consumer has acknowledged it.
 	Bounds(ctx context.Context, stream, durable string) (Bounds, error)
 	// Read calls f for the messages of the stream with sequences from first to last, in order; messages that are gone are left
-	// out. It stops at the first error of f and returns it.
-	Read(ctx context.Context, stream string, first, last uint64, f func(seq uint64, ld plog.Logs) error) error
+	// out. f gets an empty batch for a message that the durable consumer would not be given: one for another consumer, or one
+	// that cannot be read. It stops at the first error of f and returns it.
+	Read(ctx context.Context, stream, durable string, first, last uint64, f func(seq uint64, ld plog.Logs) error) error
 }
 
 // Bounds of a stream.

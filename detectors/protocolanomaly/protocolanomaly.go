@@ -54,6 +54,9 @@ type kind struct{ name, title, severity, toServer string } // toServer: severity
 
 var (
 	mismatch  = kind{"header_mismatch", "Header and body disagree", engine.High, ""}
+	accepted  = kind{"header_mismatch_accepted", "Server accepted a message whose header and body disagree", engine.Critical, ""}
+	missing   = kind{"header_missing", "Message without the headers that name it", engine.Low, ""}
+	forgery   = kind{"forgery", "Record that contradicts its sender", engine.Medium, ""}
 	smuggling = kind{"smuggling", "Message with more than one reading", engine.Medium, engine.High}
 	confusion = kind{"id_confusion", "Message ids confused", engine.Medium, ""}
 	evasion   = kind{"evasion", "Message beyond what is examined", engine.Medium, ""}
@@ -62,7 +65,11 @@ var (
 
 // kinds is the table of anomalies.
 var kinds = map[string]kind{
-	"header_mismatch": mismatch,
+	"header_mismatch":          mismatch,
+	"header_mismatch_accepted": accepted,
+	"header_missing":           missing,
+	"envelope_mismatch":        forgery, // the source says another method, kind or id than the message
+	"id_mismatch":              forgery, // an event id that is not the sender's to give
 
 	"duplicate_key":       smuggling,
 	"case_variant_key":    smuggling,
@@ -71,10 +78,14 @@ var kinds = map[string]kind{
 	"result_and_error":    smuggling,
 	"mixed_envelope":      smuggling,
 	"nested_batch":        smuggling,
+	"batch_forbidden":     smuggling,
 
-	"id_reuse":       confusion,
-	"invalid_id":     confusion,
-	"non_integer_id": confusion,
+	"id_reuse":              confusion,
+	"invalid_id":            confusion,
+	"non_integer_id":        confusion,
+	"duplicate_response":    confusion,
+	"unknown_request_state": confusion,
+	"cancel_initialize":     confusion,
 
 	"too_deep":       evasion,
 	"too_large":      evasion,
@@ -91,6 +102,13 @@ var kinds = map[string]kind{
 	"params_not_object": quiet,
 	"empty_batch":       quiet,
 	"truncated_message": quiet, // the tap's capture limit
+	"cancel_unknown":    quiet, // the answer was faster
+	"future_timestamp":  quiet,
+	"unknown_format":    quiet,
+	"unknown_limit":     quiet,
+	"json_form":         quiet,
+
+	"input_required_method": quiet,
 }
 
 type detector struct{ conf Config }
@@ -98,7 +116,7 @@ type detector struct{ conf Config }
 func (d *detector) Wants(e *event.Event) bool { return len(e.Anomalies) > 0 }
 
 func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
-	var raised [4]kind
+	var raised [8]kind // as many as there are kinds, or more
 	n := 0
 	for _, a := range e.Anomalies {
 		k := kinds[a]

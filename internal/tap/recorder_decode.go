@@ -90,6 +90,9 @@ func (d *decoder) run() {
 			d.seal(false)
 			return
 		}
+		if closed { // nothing more comes: finish in the next round
+			continue
+		}
 		if w := d.led.due(now); w == 0 {
 			d.declareLosses(now)
 		}

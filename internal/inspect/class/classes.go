@@ -17,6 +17,10 @@ var (
 	idIP        = idOf("ip")
 	idMAC       = idOf("mac_address")
 	idBirthDate = idOf("birth_date")
+	idPerson    = idOf("person")
+	idWallet    = idOf("crypto_wallet")
+	idCryptoKey = idOf("crypto_private_key")
+	idHetu      = idOf("fi_hetu")
 )
 
 func idOf(name string) ID {

@@ -30,6 +30,12 @@ func (t *Text) scanWords() {
 			i++
 		}
 		if h&cDigit == 0 {
+			if !t.Strong && isUpper(b[start]) && i-start > 1 {
+				if to, ok := t.given(start, i); ok {
+					t.add(start, to, idPerson)
+					i = to
+				}
+			}
 			continue
 		}
 		if h&^cDigit == 0 {
@@ -52,6 +58,20 @@ func (t *Text) token(start, end int) {
 		}
 		if d-start >= 3 && end-d >= 12 && all(b[d:end], cDigit) {
 			t.number(d, end)
+		}
+	}
+	if n == 4 && start >= 7 && (b[start-1] == '-' || b[start-1] == '+') && all(b[start-7:start-1], cDigit) && (start == 7 || !isWord(b[start-8])) {
+		d := append(append(append(t.buf[:0], b[start-7:start-1]...), 'A'), b[start:end]...)
+		d[10] &^= 0x20 & (d[10] >> 1) // upper case
+		if hetu(d) {
+			t.add(start-7, end, idHetu)
+			return
+		}
+	}
+	if n >= 26 && n <= 52 {
+		if c, ok := t.wallet(start, end); ok {
+			t.add(start, end, c)
+			return
 		}
 	}
 	if from, to, ok := t.iban(start, end); ok {

@@ -150,8 +150,9 @@ func TestSpecialTokensAreText(t *testing.T) {
 func TestCountDoesNotAllocate(t *testing.T) {
 	e := get(t, "o200k_base")
 	text := []byte(strings.Repeat(`{"jsonrpc":"2.0","id":42,"method":"tools/call","params":{"name":"read_file","arguments":{"path":"/srv/Zürich/q3-report.md"}}} `+strings.Repeat("q", 200), 4))
-	e.Count(text)
-	if n := testing.AllocsPerRun(200, func() { e.Count(text) }); n >= 1 {
+	s := new(scratch) // what the pool gives back, except that the race detector's pool forgets on purpose
+	e.count(text, s)
+	if n := testing.AllocsPerRun(200, func() { e.count(text, s) }); n != 0 {
 		t.Errorf("%v allocations a call", n)
 	}
 }

@@ -97,6 +97,12 @@ func (e *Encoding) Count(text []byte) int {
 		return 0
 	}
 	s := scratches.Get().(*scratch)
+	n := e.count(text, s)
+	s.release()
+	return n
+}
+
+func (e *Encoding) count(text []byte, s *scratch) int {
 	if !utf8.Valid(text) {
 		s.text = appendValid(s.text[:0], text)
 		text = s.text
@@ -122,7 +128,6 @@ func (e *Encoding) Count(text []byte) int {
 			i = j
 		}
 	}
-	s.release()
 	return n
 }
 

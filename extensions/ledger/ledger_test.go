@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,15 +13,28 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/extension/extensiontest"
 	"go.uber.org/goleak"
 
+	"github.com/mcpsiem/mcpsiem/internal/chdb"
 	"github.com/mcpsiem/mcpsiem/internal/natsd/natsdtest"
+	"github.com/mcpsiem/mcpsiem/internal/store/storetest"
 	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	storetest.Main(func() int {
+		before := goleak.IgnoreCurrent()
+		code := m.Run()
+		if err := goleak.Find(before); err != nil && code == 0 {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
+	})
+}
 
 // memory is the table: one row a key, the last one written.
 type memory struct {
@@ -310,4 +324,55 @@ func TestRowOfStrangers(t *testing.T) {
 	f(streams.Dead, nats.Header{streams.HeaderOrigin: {"EVENTS:1"}}, false)
 	f(streams.Dead, nats.Header{streams.HeaderOrigin: {"EVENTS:1"}, streams.HeaderSink: {"s"}}, true)
 	f(streams.Dead, nats.Header{streams.HeaderOrigin: {"junk"}, streams.HeaderSink: {"s"}}, false)
+}
+
+// The real table takes the rows, as the pipeline's user, and shows one for each message.
+func TestRealTable(t *testing.T) {
+	s := natsdtest.New(t)
+	js := s.JS()
+	ensure(t, js)
+	ch := storetest.Config(chdb.UserPipeline)
+	admin := storetest.Open(t, chdb.UserAdmin)
+	defer admin.Close()
+	l := start(t, s, nil, func(c *Config) {
+		c.ClickHouse.Endpoint, c.ClickHouse.Username, c.ClickHouse.Password = ch.Endpoint, ch.Username, configopaque.String(ch.Password)
+	})
+	for range 4 {
+		publish(t, js, streams.Events, 10)
+	}
+	giveUp(t, js, streams.Events, "clickhouse")
+	giveUp(t, js, streams.Events, "clickhouse")
+	get := func() (received, dead, rows uint64) {
+		err := admin.QueryRow(context.Background(), "SELECT sumIf(records, sink = ''), sumIf(records, sink = 'clickhouse'), count() FROM "+admin.Database+
+			".ledger FINAL WHERE stream = 'EVENTS'").Scan(&received, &dead, &rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return received, dead, rows
+	}
+	eventually(t, "rows", func() bool { r, d, _ := get(); return r == 40 && d == 20 })
+	if _, err := streams.Replay(context.Background(), js, 2); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "replay", func() bool { r, d, n := get(); return r == 40 && d == 10 && n == 6 })
+
+	// Counting all over again changes nothing.
+	if err := l.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range counted {
+		if err := js.DeleteConsumer(context.Background(), name, "ledger"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(t, s, nil, func(c *Config) {
+		c.ClickHouse.Endpoint, c.ClickHouse.Username, c.ClickHouse.Password = ch.Endpoint, ch.Username, configopaque.String(ch.Password)
+	})
+	eventually(t, "read again", func() bool {
+		c, err := js.Consumer(context.Background(), streams.Events, "ledger")
+		return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
+	})
+	if r, d, n := get(); r != 40 || d != 10 || n != 6 {
+		t.Errorf("%d received, %d dead, %d rows", r, d, n)
+	}
 }

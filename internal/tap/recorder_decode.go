@@ -96,7 +96,7 @@ func (d *decoder) run() {
 		if w := d.led.due(now); w == 0 {
 			d.declareLosses(now)
 		}
-		if d.records.Len() > 0 && now.Sub(d.since) >= d.r.cfg.FlushInterval {
+		if d.records.Len() > 0 && (d.bytes >= d.r.cfg.BatchBytes || now.Sub(d.since) >= d.r.cfg.FlushInterval) {
 			d.seal(false)
 		}
 		timer.Reset(d.wait(now))

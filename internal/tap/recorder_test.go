@@ -133,8 +133,14 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// failer is what testing.TB and rapid.T share.
+type failer interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
 // conserve checks that the numbers of each series in events are delivered or declared lost: 1..N without a gap, none twice.
-func conserve(t testing.TB, events []event.Event, want series) (last int64) {
+func conserve(t failer, events []event.Event, want series) (last int64) {
 	t.Helper()
 	got := map[int64]string{}
 	lost := map[int64]bool{}

@@ -123,6 +123,7 @@ const (
 	backoffMax      = 30 * time.Second
 	maxServerErrors = 3 // attempts at a batch that the collector answers with 500, which OTLP does not call retryable
 	scanEvery       = time.Minute
+	drainAtEnd      = time.Second // for this process's own spool, when it ends with the collector well
 )
 
 // run sends until finish is called.
@@ -133,6 +134,7 @@ func (s *shipper) run() {
 		failed   int // 500s for the batch at hand
 		notYet   time.Time
 		nextScan time.Time
+		drainEnd time.Time
 		timer    = time.NewTimer(time.Hour)
 	)
 	defer timer.Stop()
@@ -147,8 +149,11 @@ func (s *shipper) run() {
 		waiting := len(s.mem) > 0
 		s.mu.Unlock()
 		var from *spoolDir
-		if b == nil && !closing && s.sp != nil && !now.Before(notYet) {
-			if !now.Before(nextScan) {
+		if closing && drainEnd.IsZero() {
+			drainEnd = now.Add(drainAtEnd)
+		}
+		if b == nil && s.sp != nil && !now.Before(notYet) && (!closing || healthy && now.Before(drainEnd)) {
+			if !closing && !now.Before(nextScan) {
 				nextScan = now.Add(scanEvery)
 				if err := s.sp.adopt(); err != nil {
 					s.log.warn("cannot look for spooled events", "error", err)
@@ -157,6 +162,9 @@ func (s *shipper) run() {
 			var err error
 			if b, from, err = s.sp.next(s.corrupt); err != nil {
 				s.log.warn("cannot read spool", "error", err)
+			}
+			if closing && from != nil && !s.sp.isOwn(from) { // dead processes' can wait for the next one
+				b, from = nil, nil
 			}
 			waiting = b != nil
 		}

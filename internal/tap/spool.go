@@ -251,6 +251,12 @@ func (s *spool) bytes() int64 {
 	return s.own.bytes
 }
 
+func (s *spool) isOwn(d *spoolDir) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own == d
+}
+
 func (s *spool) corruptCount() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/content"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	"github.com/mcpsiem/mcpsiem/processors/identity"
 )
 
 // Config of the detector.
@@ -43,7 +44,7 @@ var Definition = engine.Define(engine.Spec{
 	Confidence: 0.9,
 	Key:        engine.KeyMessage,
 	Sees: "Every message in which inspection found a credential: a class tagged secret in a result, in arguments, in a URL or in a header that is not meant for one. " +
-		"It works on the signals `secret_in_*` and the data classes; the value itself is never seen here.",
+		"It works on the signals `secret_in_*` and `token.in_url` and on the data classes; the value itself is never seen here.",
 	Fires: "Once for each server, tool, class of credential and place in a window of an hour. A result that carries a key hands it to the model and to everything the model calls next; " +
 		"arguments hand it to the server; URLs end up in logs.",
 	Tuning: "`threshold` (default 0.5) trades misses for noise. `window` (1h) is how long repeats are folded together. `ignore_classes` silences a class, " +
@@ -72,6 +73,9 @@ type detector struct{ conf Config }
 // signalPrefix is that of the signals that say where a credential was found.
 const signalPrefix = "secret_in_"
 
+// signalInURL is what the identity processor says of a credential in the query of a URL, which inspection does not get to see.
+const signalInURL = identity.SignalInURL
+
 func (d *detector) Wants(e *event.Event) bool { return len(e.Signals) > 0 || len(e.DataClasses) > 0 }
 
 func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
@@ -80,6 +84,9 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
 		if place, ok := strings.CutPrefix(name, signalPrefix); ok && score >= d.conf.Threshold {
 			places = append(places, place)
 		}
+	}
+	if score := e.Signals[signalInURL]; score >= d.conf.Threshold && !slices.Contains(places, content.InURL) {
+		d.raise(c, e, content.InURL, "credential", score)
 	}
 	classes, other := d.classes(e)
 	switch {

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 
@@ -61,7 +62,7 @@ func (r *rewriter) record(lr plog.LogRecord, out *engine.Output) {
 		attr.PutScores(m, event.AttrRedactions, out.Redactions)
 	}
 	if len(out.Signals) > 0 {
-		attr.PutScores(m, event.AttrSignals, out.Signals)
+		addSignals(m, out.Signals)
 	}
 	if len(out.Fingerprints) > 0 {
 		attr.PutInts(m, event.AttrFingerprints, out.Fingerprints)
@@ -69,6 +70,17 @@ func (r *rewriter) record(lr plog.LogRecord, out *engine.Output) {
 	if len(out.Capabilities) > 0 {
 		attr.PutStrings(m, event.AttrCapabilities, out.Capabilities)
 	}
+}
+
+// addSignals puts signals beside those that stages before have put.
+func addSignals(m pcommon.Map, signals map[string]float64) {
+	if old, ok := m.Get(event.AttrSignals); ok {
+		all := map[string]float64{}
+		maps.Copy(all, attr.Scores(old))
+		maps.Copy(all, signals)
+		signals = all
+	}
+	attr.PutScores(m, event.AttrSignals, signals)
 }
 
 func (r *rewriter) resource(rl plog.ResourceLogs) {

@@ -315,6 +315,7 @@ func (p *identityProcessor) signalRequest(v *view, id *identified, out *found) {
 }
 
 func (p *identityProcessor) write(m pcommon.Map, v *view, id *identified) {
+	m.EnsureCapacity(m.Len() + 18) // all that this processor may put
 	m.PutStr(event.AttrTenant, id.tenant)
 	if id.known {
 		c := &id.principal

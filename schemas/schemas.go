@@ -10,3 +10,8 @@ import "embed"
 //
 //go:embed migrations/*.sql
 var Migrations embed.FS
+
+// Capabilities is the built-in catalogue of what tools can do, capabilities.yaml.
+//
+//go:embed capabilities.yaml
+var Capabilities []byte

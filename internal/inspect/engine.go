@@ -17,20 +17,23 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpsiem/mcpsiem/internal/inspect/capability"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/policy"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/signal"
 )
 
 // Config configures an Engine. Only Master is required.
 type Config struct {
 	Master   *pseudonym.Master
-	Epoch    string         // part of every tenant's key; change it to cut old correlations
-	Policy   *policy.Policy // nil: pseudonymise everything
-	MaxBytes int            // bodies above it are withheld; 0: DefaultMaxBytes
-	MaxDepth int            // JSON nesting above it is withheld; 0: DefaultMaxDepth
-	Timeout  time.Duration  // for one message; 0: DefaultTimeout
-	DryRun   bool           // report, and leave the body as it is
+	Epoch    string                // part of every tenant's key; change it to cut old correlations
+	Policy   *policy.Policy        // nil: pseudonymise everything
+	MaxBytes int                   // bodies above it are withheld; 0: DefaultMaxBytes
+	MaxDepth int                   // JSON nesting above it is withheld; 0: DefaultMaxDepth
+	Timeout  time.Duration         // for one message; 0: DefaultTimeout
+	Tools    *capability.Catalogue // what tools can do; nil: the built-in catalogue
+	DryRun   bool                  // report, and leave the body as it is
 	// Rotation is how long a fingerprint key is used; 0: DefaultRotation. Fingerprints of two periods do not compare.
 	Rotation time.Duration
 }
@@ -119,7 +122,14 @@ func New(cfg Config) (*Engine, error) {
 		}
 		cfg.Policy = p
 	}
-	s, err := class.NewScanner(class.Classes, nil)
+	if cfg.Tools == nil {
+		c, err := capability.Default()
+		if err != nil {
+			return nil, fmt.Errorf("cannot start inspection: %w", err)
+		}
+		cfg.Tools = c
+	}
+	s, err := class.NewScanner(class.Classes, signal.Texts())
 	if err != nil {
 		return nil, fmt.Errorf("cannot start inspection: %w", err)
 	}
@@ -167,7 +177,9 @@ func (s *Session) Inspect(in *Input) (out Output) {
 	w := &s.w
 	w.begin(in.Tenant, in.Server, in.Tool, in.Time)
 	out.BodyFingerprint = w.fingerprintBody(in)
+	w.tool(in)
 	if len(in.Body) == 0 {
+		out.Capabilities = w.capabilities(in)
 		return out
 	}
 	body, reason := s.body(in)
@@ -181,6 +193,8 @@ func (s *Session) Inspect(in *Input) (out Output) {
 		out.Changed = w.changed
 	}
 	w.report(&out)
+	w.finish(&out)
+	out.Capabilities = w.capabilities(in)
 	return out
 }
 
@@ -193,13 +207,17 @@ func (s *Session) body(in *Input) (out []byte, reason string) {
 			s.w.begin(in.Tenant, in.Server, in.Tool, in.Time)
 		}
 	}()
-	switch {
-	case in.Truncated:
-		return nil, ReasonTruncated
-	case len(in.Body) > s.e.cfg.MaxBytes:
+	if len(in.Body) > s.e.cfg.MaxBytes {
 		return nil, ReasonTooLarge
 	}
-	return s.w.message(in)
+	if in.Truncated {
+		reason = ReasonTruncated
+	} else if out, reason = s.w.message(in); reason == "" {
+		return out, ""
+	}
+	// Not to be stored, and detectors need to know of it all the same.
+	s.w.asText(in)
+	return nil, reason
 }
 
 // Mode is how a text outside of a body is examined.

@@ -25,7 +25,7 @@ type jsonWalker struct {
 	copied  int
 	nest    int
 	changed bool
-	names   [5][]byte // the members that lead to the current value, outermost first
+	names   [7][]byte // the members that lead to the current value, outermost first
 	esc     []byte
 	keyBuf  []byte
 	join    []byte
@@ -329,6 +329,9 @@ func (j *jsonWalker) object(p place) error {
 		if j.i >= len(j.src) {
 			return errNotJSON
 		}
+		if j.inTools() {
+			j.definition(name)
+		}
 		q := j.below(p, name, k, j.src[j.i])
 		if string(name) == "value" && hasLabel {
 			if label.Always {
@@ -369,6 +372,9 @@ func (j *jsonWalker) object(p place) error {
 			j.space()
 		case '}':
 			j.i++
+			if j.nest == 4 && j.inTools() {
+				j.endDefinition()
+			}
 			return nil
 		default:
 			return errNotJSON

@@ -75,6 +75,9 @@ func (w *worker) text(b []byte, key class.Key, strong bool, depth int) (out []by
 		v = &L.views[0]
 	}
 	first := v
+	if w.body && !strong {
+		w.sample.Text(v.B)
+	}
 	w.scanView(L, v, key, strong, depth, false)
 	// What an escape hides; three times, for escapes of escapes.
 	cur := v
@@ -151,6 +154,9 @@ func (w *worker) scanView(L *level, v *view.View, key class.Key, strong bool, de
 	t := &L.text
 	t.B, t.Key, t.Strong = v.B, key, strong
 	w.e.scanner.Scan(t)
+	if w.body {
+		w.observe(t, key)
+	}
 	for _, s := range t.Spans {
 		if w.identity && w.e.scanner.Classes[s.Class].Identity {
 			continue
@@ -212,7 +218,9 @@ func (w *worker) encoded(L *level, v *view.View, r view.Run, key class.Key, stro
 // inner examines decoded text; if it holds something that must go, so does the whole region.
 func (w *worker) inner(L *level, v *view.View, r view.Run, dec []byte, key class.Key, strong bool, depth int) bool {
 	n := len(w.found)
+	w.inEncoded++
 	w.text(dec, key, strong, depth+1)
+	w.inEncoded--
 	for _, f := range w.found[n:] {
 		if f.action != policy.Keep {
 			L.spans = append(L.spans, hit{v.At(r.From), v.At(r.To), f.class, f.from, f.to, true})

@@ -5,9 +5,12 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/mcpsiem/mcpsiem/internal/inspect/capability"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/policy"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/shingle"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/signal"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/view"
 )
 
@@ -41,6 +44,18 @@ type worker struct {
 
 	time   int64
 	counts map[class.ID]int
+
+	body      bool // the texts are of a body: note signals and samples
+	inEncoded int  // encodings around the current text
+	list      bool // the message lists tools or prompts
+	toServer  bool // the message goes to the server
+	shellTool bool // the called tool takes commands
+	signals   signal.Set
+	sample    shingle.Sample
+	period    int64
+	k0, k1    uint64
+	caps      capability.Set // of the tools defined in the message
+	def       capability.Definition
 }
 
 // finding is a value that was found and replaced (or kept).
@@ -48,6 +63,7 @@ type finding struct {
 	class    class.ID
 	from, to int // in worker.values
 	action   policy.Action
+	part     signal.Part
 }
 
 // level is the scratch of one level of texts inside texts.
@@ -93,6 +109,14 @@ func (w *worker) begin(tenant, server, tool string, at int64) {
 	w.ticks = 0
 	w.expanded = 0
 	w.time = at
+	w.body, w.inEncoded, w.caps = false, 0, 0
+	w.def = capability.Definition{}
+	w.signals.Reset()
+	if p := at / int64(w.e.cfg.Rotation); p != w.period || w.k0 == 0 {
+		w.period = p
+		w.k0, w.k1 = w.e.cfg.Master.Fingerprint(p)
+	}
+	w.sample.Reset(w.k0, w.k1)
 }
 
 func (w *worker) level(depth int) *level {
@@ -115,6 +139,8 @@ func (w *worker) message(in *Input) (out []byte, reason string) {
 	if !utf8.Valid(in.Body) {
 		return nil, ReasonUTF8
 	}
+	w.body = true
+	defer func() { w.body = false }()
 	j := jsonWalker{w: w, top: true, elicitation: in.Method == "elicitation/create", maxDepth: w.e.cfg.MaxDepth}
 	out, err := j.rewrite(in.Body, nil)
 	if err != nil {
@@ -161,7 +187,7 @@ func (w *worker) keyOf(name []byte) class.Key {
 // record notes a finding and says what to do with it.
 func (w *worker) record(c class.ID, vf, vt int) policy.Action {
 	a := w.policy.Action(int(c), w.path)
-	w.found = append(w.found, finding{c, vf, vt, a})
+	w.found = append(w.found, finding{c, vf, vt, a, w.part()})
 	return a
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	engine "github.com/mcpsiem/mcpsiem/internal/inspect"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/capability"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/policy"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
 )
@@ -42,6 +43,11 @@ func (p *inspector) start(context.Context, component.Host) error {
 		Rotation: p.cfg.FingerprintRotation, DryRun: p.cfg.DryRun}
 	if p.cfg.PolicyFile != "" {
 		if cfg.Policy, err = policy.Load(p.cfg.PolicyFile, engine.PolicyClasses()); err != nil {
+			return err
+		}
+	}
+	if p.cfg.CapabilitiesFile != "" {
+		if cfg.Tools, err = capability.Load(p.cfg.CapabilitiesFile); err != nil {
 			return err
 		}
 	}

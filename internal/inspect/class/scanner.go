@@ -33,13 +33,12 @@ const (
 )
 
 type action struct {
-	kind    actionKind
-	text    string
-	refs    []literalRef
-	words   uint64 // context bits that the word sets
-	assign  *settingWord
-	mark    uint16
-	wordEnd bool
+	kind   actionKind
+	text   string
+	refs   []literalRef
+	words  uint64 // context bits that the word sets
+	assign *settingWord
+	marks  []uint16
 }
 
 type literalRef struct {
@@ -134,7 +133,7 @@ func NewScanner(classes []Class, marks []string) (*Scanner, error) {
 	for i, m := range marks {
 		a := act(m)
 		a.kind |= actMark
-		a.mark = uint16(i)
+		a.marks = append(a.marks, uint16(i))
 	}
 	var err error
 	s.auto, err = lit.Compile(literals)
@@ -203,7 +202,9 @@ func (s *Scanner) Scan(t *Text) {
 			t.word(a, int(h.End))
 		}
 		if a.kind&actMark != 0 {
-			t.Marks = append(t.Marks, Mark{a.mark, h.End})
+			for _, m := range a.marks {
+				t.Marks = append(t.Marks, Mark{m, h.End})
+			}
 		}
 	}
 	done := 0 // values of literals do not nest: what is inside the last one is not asked again

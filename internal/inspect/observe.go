@@ -1,0 +1,180 @@
+package inspect
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/mcpsiem/mcpsiem/internal/event"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/capability"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/signal"
+)
+
+// What detectors learn of a message: signals, samples, capabilities.
+
+// tool notes what the message is about.
+func (w *worker) tool(in *Input) {
+	w.list = strings.HasSuffix(in.Method, "/list") || in.Method == "initialize" || in.Method == "server/discover"
+	w.toServer = in.Direction != event.ServerToClient
+	w.shellTool = signal.IsShell([]byte(in.Tool))
+}
+
+// part is where in the message the current text stands.
+func (w *worker) part() signal.Part {
+	if !w.body || len(w.path) == 0 {
+		return signal.Other
+	}
+	switch string(w.path[0]) {
+	case "params":
+		if len(w.path) > 1 && string(w.path[1]) == "arguments" {
+			return signal.Arguments
+		}
+		if !w.toServer { // a server's request or notification: text for the client's model
+			return signal.Result
+		}
+	case "result", "error":
+		if w.list || len(w.path) > 1 && (string(w.path[1]) == "tools" || string(w.path[1]) == "instructions") {
+			return signal.Definition
+		}
+		return signal.Result
+	}
+	return signal.Other
+}
+
+// observe notes what a view of a text does.
+func (w *worker) observe(t *class.Text, key class.Key) {
+	part := w.part()
+	name := []byte(nil)
+	if len(w.path) > 0 {
+		name = w.path[len(w.path)-1]
+	}
+	w.signals.Text()
+	commands := w.shellTool || signal.IsShell(name)
+	for _, m := range t.Marks {
+		if commands && part == signal.Arguments {
+			switch signal.Phrases[m.Mark].Signal {
+			case signal.ShellMeta, signal.SQL, signal.Traversal, signal.RemoteCode:
+				continue
+			}
+		}
+		w.signals.Mark(int(m.Mark), t.B, int(m.End), part)
+	}
+	if w.inEncoded > 0 && len(t.Marks) > 0 {
+		w.signals.AtLeast(signal.EncodedText, 0.5)
+	}
+	if part == signal.Arguments && !commands && !signal.IsProse(name) {
+		if s := signal.Shell(t.B); s > 0 {
+			w.signals.AtLeast(signal.ShellMeta, s)
+		}
+	}
+}
+
+// asText looks at a body that is no JSON, for signals and classes only.
+func (w *worker) asText(in *Input) {
+	w.body = true
+	defer func() { w.body = false }()
+	w.path = append(w.path[:0], []byte("params"), []byte("arguments"))
+	if !w.toServer {
+		w.path = append(w.path[:0], []byte("result"))
+	}
+	w.text(bytes.ToValidUTF8(in.Body, []byte("\uFFFD")), class.Key{Whole: class.None}, false, 0)
+}
+
+// finish fills in signals and samples.
+func (w *worker) finish(out *Output) {
+	s := &w.signals
+	if w.hidden.Tags > 0 {
+		s.AtLeast(signal.HiddenText, 0.95)
+	}
+	if w.hidden.ZeroWidth >= 3 {
+		s.AtLeast(signal.HiddenText, min(0.8, 0.3+0.02*float64(w.hidden.ZeroWidth)))
+	}
+	if w.hidden.Bidi > 0 {
+		s.AtLeast(signal.HiddenText, 0.6)
+	}
+	for _, f := range w.found {
+		c := &w.e.scanner.Classes[f.class]
+		w.sample.Value(w.values[f.from:f.to])
+		if c.Name == "private_key" {
+			s.AtLeast(signal.PrivateKey, 1)
+		}
+		if c.Tags&class.Secret != 0 && c.Name != "request_state" && c.Name != "session_id" {
+			switch f.part {
+			case signal.Arguments:
+				s.AtLeast(signal.SecretInArguments, 1)
+			case signal.Result:
+				s.AtLeast(signal.SecretInResult, 1)
+			case signal.Definition:
+				s.AtLeast(signal.SecretInDefinition, 1)
+			}
+		} else if c.Tags&(class.PII|class.PCI|class.PHI) != 0 && c.Name != "blob" {
+			switch f.part {
+			case signal.Arguments:
+				s.Add(signal.PIIInArguments, 0.3)
+			case signal.Result:
+				s.Add(signal.PIIInResult, 0.1)
+			}
+		}
+	}
+	s.Finish()
+	out.Signals = s.Export()
+	out.Fingerprints = w.sample.Export()
+}
+
+// capabilities says what the called tool, or the tools listed, can do.
+func (w *worker) capabilities(in *Input) []string {
+	c := w.caps
+	if in.Tool != "" && in.Method == "tools/call" {
+		c |= w.e.cfg.Tools.Tool(in.Server, in.Tool)
+	}
+	return c.Names()
+}
+
+// definition collects a member of a tool's definition; value is the JSON text that follows its name.
+func (j *jsonWalker) definition(name []byte) {
+	w := j.w
+	switch {
+	case j.nest == 4:
+		switch string(name) {
+		case "name", "description":
+			if j.src[j.i] != '"' {
+				return
+			}
+			save := j.i
+			v, _, err := j.scanString()
+			j.i = save
+			if err != nil {
+				return
+			}
+			if string(name) == "name" {
+				w.def.Name = string(v[:min(len(v), 256)])
+			} else {
+				w.def.Description = string(v[:min(len(v), 256)])
+			}
+		}
+	case j.nest == 5 && string(j.names[4]) == "annotations":
+		v := j.src[j.i] == 't'
+		switch string(name) {
+		case "readOnlyHint":
+			w.def.ReadOnly = &v
+		case "destructiveHint":
+			w.def.Destructive = &v
+		case "openWorldHint":
+			w.def.OpenWorld = &v
+		}
+	case j.nest == 6 && string(j.names[5]) == "properties" && (string(j.names[4]) == "inputSchema" || string(j.names[4]) == "input_schema"):
+		if len(w.def.Arguments) < 64 && len(name) <= 64 {
+			w.def.Arguments = append(w.def.Arguments, string(name))
+		}
+	}
+}
+
+func (j *jsonWalker) inTools() bool {
+	return j.top && !j.again && j.nest >= 4 && string(j.names[1]) == "result" && string(j.names[2]) == "tools"
+}
+
+// endDefinition adds a finished tool.
+func (j *jsonWalker) endDefinition() {
+	j.w.caps |= j.w.e.cfg.Tools.Definition("", &j.w.def)
+	j.w.def = capability.Definition{Arguments: j.w.def.Arguments[:0]}
+}

@@ -6,15 +6,16 @@ import (
 	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
 )
 
-// Signals that say that content tries to steer a model, each a score from 0 to 1.
+// Signals that say that content tries to steer a model or to lead data away, each a score from 0 to 1; internal/inspect/signal
+// computes them.
 const (
-	SignalInjection     = "injection"      // instructions to a model in text that should hold none
-	SignalHiddenText    = "hidden_text"    // characters that people do not see: tags, bidirectional controls, zero width
-	SignalToolPoisoning = "tool_poisoning" // a tool definition that speaks to the model beyond describing the tool
+	SignalInjection  = "injection"   // instructions addressed to a model: all kinds of them combined
+	SignalHiddenText = "hidden_text" // characters, comments or escapes that people do not see
+	SignalExfilLink  = "exfil_link"  // a link or image that carries data away
 )
 
 // PoisonSignals are the signals of content that tries to steer a model.
-var PoisonSignals = []string{SignalInjection, SignalHiddenText, SignalToolPoisoning}
+var PoisonSignals = []string{SignalInjection, SignalHiddenText, SignalExfilLink}
 
 // Poison returns the strongest of PoisonSignals that reaches the threshold, and its score; an empty name if none does.
 func Poison(signals map[string]float64, threshold float64) (name string, score float64) {

@@ -43,7 +43,7 @@ var Definition = engine.Define(engine.Spec{
 	Severity:   engine.Medium,
 	Confidence: 0.6,
 	Key:        engine.KeyMessage,
-	Sees: "The content signals of tool definitions (`tools/list`) and of what servers send to the model: results of tools, resources and prompts, and server-initiated requests. Scores are computed before redaction; " +
+	Sees: "The content signals `injection`, `hidden_text` and `exfil_link` of tool definitions (`tools/list`) and of what servers send to the model: results of tools, resources and prompts, and server-initiated requests. Scores are computed before redaction; " +
 		"the text itself is never seen here.",
 	Fires: "When a signal reaches its threshold: once for each server, tool and signal in an hour. Definitions are one step more severe than results, since they speak to the model in every " +
 		"conversation; a score from `strong` on is one step more severe again.",

@@ -187,6 +187,7 @@ func TestTenants(t *testing.T) {
 	}
 	f(func(*event.Event) {}, "default", false)
 	f(func(e *event.Event) { e.Tenant = "free" }, "free", false)
+	f(func(e *event.Event) { e.SourceCredential, e.Tenant = strings.Repeat("a", 32), "default" }, "acme", false)
 	f(func(e *event.Event) { e.SourceCredential = strings.Repeat("a", 32) }, "acme", false)
 	f(func(e *event.Event) { e.SourceCredential, e.Tenant = strings.Repeat("a", 32), "acme" }, "acme", false)
 	f(func(e *event.Event) { e.SourceCredential, e.Tenant = strings.Repeat("a", 32), "globex" }, "acme", true)

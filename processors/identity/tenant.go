@@ -69,17 +69,25 @@ func (b *bindings) binding(v *view) (tenant string, contradicted bool) {
 	return tenant, contradicted
 }
 
+// named is the tenant that the event names. The default is what a sender says that has none configured.
+func (b *bindings) named(v *view) string {
+	if v.tenant == b.deflt {
+		return ""
+	}
+	return ident.Clean(v.tenant)
+}
+
 // tenant decides who owns the event: the tenant of the sender's binding; else the one that the event names, unless that one
 // takes events of enrolled senders only; else the principal's home, on the same condition; else the default.
 func (b *bindings) tenant(v *view, id *identified) string {
 	if t, _ := b.binding(v); t != "" {
 		return t
 	}
-	if v.tenant != "" {
-		if b.enrolled[v.tenant] {
+	if t := b.named(v); t != "" {
+		if b.enrolled[t] {
 			return b.deflt
 		}
-		return ident.Clean(v.tenant)
+		return t
 	}
 	if id.known && id.principal.verified && id.principal.person != nil {
 		if t := id.principal.person.Tenant; t != "" && !b.enrolled[t] {
@@ -93,7 +101,8 @@ func (b *bindings) tenant(v *view, id *identified) string {
 // reports whether the event gets the anomaly.
 func (p *identityProcessor) signalTenant(v *view, id *identified, out *found) (mismatch bool) {
 	_, contradicted := p.bindings.binding(v)
-	mismatch = contradicted || (v.tenant != "" && ident.Clean(v.tenant) != id.tenant)
+	named := p.bindings.named(v)
+	mismatch = contradicted || (named != "" && named != id.tenant)
 	if mismatch {
 		out.signal(SignalTenantMismatch)
 	}

@@ -85,6 +85,7 @@ func limitExtra(e *event.Event) {
 	if e.Extra == nil {
 		return
 	}
+	delete(e.Extra, "log.record.uid") // it is in the id
 	keys := make([]string, 0, len(e.Extra))
 	for k := range e.Extra {
 		keys = append(keys, k)

@@ -29,6 +29,7 @@ type jsonWalker struct {
 	esc     []byte
 	keyBuf  []byte
 	join    []byte
+	pieces  []piece
 	forced  map[int]forced // position of a string -> what it is a part of
 	again   bool
 }
@@ -48,8 +49,8 @@ type place struct {
 	schema  bool // a JSON Schema: names of properties say nothing about values
 	spared  bool // in a schema below a secret name: only what looks like a value
 	strong  bool
-	kind    string   // type of the content block that the value is in, if it is one of those with binary data
-	strings *[]piece // where to note strings that may continue each other
+	kind    string // type of the content block that the value is in, if it is one of those with binary data
+	strings bool   // in an array: strings may continue each other
 }
 
 // piece is a string in an array.
@@ -60,8 +61,9 @@ type piece struct {
 }
 
 // rewrite walks src and returns it with replacements; src itself if there were none. errors name no content.
-func (j *jsonWalker) rewrite(src, buf []byte) ([]byte, error) {
-	j.src, j.out = src, buf[:0]
+// The result is valid until the walker is used again.
+func (j *jsonWalker) rewrite(src []byte) ([]byte, error) {
+	j.src = src
 	mark := j.w.mark()
 	path := len(j.w.path)
 	for range 2 {
@@ -87,7 +89,8 @@ func (j *jsonWalker) rewrite(src, buf []byte) ([]byte, error) {
 	if !j.changed {
 		return src, nil
 	}
-	return append(j.out, src[j.copied:]...), nil
+	j.out = append(j.out, src[j.copied:]...)
+	return j.out, nil
 }
 
 // put replaces src[from:to] in the output.
@@ -393,9 +396,7 @@ func (j *jsonWalker) secretClass(k class.Key) class.ID {
 func (j *jsonWalker) below(p place, name []byte, k class.Key, first byte) place {
 	q := place{key: k, always: p.always, env: false, schema: p.schema, strong: p.strong, spared: p.spared}
 	q.key.Words |= j.key.Words & p.key.Words
-	if p.strings != nil && string(name) == "text" {
-		q.strings = p.strings
-	}
+	q.strings = p.strings && string(name) == "text"
 	switch string(name) {
 	case "inputSchema", "outputSchema", "requestedSchema", "input_schema", "parameters":
 		q.schema = q.schema || first == '{'
@@ -461,10 +462,10 @@ func (j *jsonWalker) array(p place) error {
 		j.i++
 		return nil
 	}
-	var pieces []piece
+	first := len(j.pieces)
 	joinFrom := len(j.join)
 	q := p
-	q.strings = &pieces
+	q.strings = true
 	if p.schema {
 		q.key.Whole = class.None
 	}
@@ -486,16 +487,17 @@ func (j *jsonWalker) array(p place) error {
 		j.i++
 		j.space()
 	}
-	if len(pieces) > 1 && !j.again {
-		j.joined(pieces, j.join[joinFrom:], joinFrom)
+	if len(j.pieces)-first > 1 && !j.again {
+		j.joined(j.pieces[first:], j.join[joinFrom:], joinFrom)
 	}
+	j.pieces = j.pieces[:first]
 	j.join = j.join[:joinFrom]
 	return nil
 }
 
 // noteString adds a string of an array to those that are read together: long ones only with their ends.
 func (j *jsonWalker) noteString(p place, at int, s []byte) {
-	if p.strings == nil || len(s) == 0 || j.again {
+	if !p.strings || len(s) == 0 || j.again {
 		return
 	}
 	const edge = 160
@@ -506,7 +508,7 @@ func (j *jsonWalker) noteString(p place, at int, s []byte) {
 		s = s[len(s)-edge:]
 	}
 	j.join = append(j.join, s...)
-	*p.strings = append(*p.strings, piece{at, from, len(j.join)})
+	j.pieces = append(j.pieces, piece{at, from, len(j.join)})
 }
 
 // joined looks for values that several strings of an array make up together.

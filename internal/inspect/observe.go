@@ -49,9 +49,9 @@ func (w *worker) observe(t *class.Text, key class.Key) {
 		name = w.path[len(w.path)-1]
 	}
 	w.signals.Text()
-	commands := w.shellTool || signal.IsShell(name)
+	commands := part == signal.Arguments && (w.shellTool || signal.IsShell(name))
 	for _, m := range t.Marks {
-		if commands && part == signal.Arguments {
+		if commands {
 			switch signal.Phrases[m.Mark].Signal {
 			case signal.ShellMeta, signal.SQL, signal.Traversal, signal.RemoteCode:
 				continue

@@ -56,8 +56,9 @@ func (w *worker) text(b []byte, key class.Key, strong bool, depth int) (out []by
 	if depth < maxNesting {
 		if first, last := edges(b); first == '{' && last == '}' || first == '[' && last == ']' || first == '"' && last == '"' && len(b) > 2 {
 			mark := w.mark()
-			j := jsonWalker{w: w, depth: depth + 1, maxDepth: w.e.cfg.MaxDepth, key: key, strong: strong}
-			out, err := j.rewrite(b, nil)
+			j := w.walker(depth + 1)
+			j.key, j.strong = key, strong
+			out, err := j.rewrite(b)
 			if err == nil {
 				return out, j.changed
 			}
@@ -217,6 +218,11 @@ func (w *worker) encoded(L *level, v *view.View, r view.Run, key class.Key, stro
 
 // inner examines decoded text; if it holds something that must go, so does the whole region.
 func (w *worker) inner(L *level, v *view.View, r view.Run, dec []byte, key class.Key, strong bool, depth int) bool {
+	if w.inEncoded == maxEncodings { // too deep to look at
+		vf, vt := w.value(w.e.ids.encoded, v.B[r.From:r.To])
+		L.spans = append(L.spans, hit{v.At(r.From), v.At(r.To), w.e.ids.encoded, vf, vt, false})
+		return true
+	}
 	n := len(w.found)
 	w.inEncoded++
 	w.text(dec, key, strong, depth+1)

@@ -16,10 +16,11 @@ import (
 
 // Limits of looking inside values.
 const (
-	maxNesting  = 10      // text in JSON in base64 in a string ... levels
-	maxExpanded = 1 << 20 // bytes that one compressed region may hold
-	maxTenants  = 1024    // tenants whose writers are kept
-	maxKeys     = 8192    // names of members whose meaning is kept
+	maxNesting   = 10      // text in JSON in base64 in a string ... levels
+	maxEncodings = 4       // encodings in encodings; what is in a fifth is replaced unseen
+	maxExpanded  = 1 << 20 // bytes that one compressed region may hold
+	maxTenants   = 1024    // tenants whose writers are kept
+	maxKeys      = 8192    // names of members whose meaning is kept
 )
 
 // worker holds everything that one message needs, for reuse by the next.
@@ -77,6 +78,7 @@ type level struct {
 	buf    []byte
 	out    []byte
 	dec    []byte
+	walker jsonWalker
 	marks  []class.Span // placeholders
 }
 
@@ -126,6 +128,13 @@ func (w *worker) level(depth int) *level {
 	return w.levels[depth]
 }
 
+// walker readies the JSON walker of a level. A level has one text at a time, so one walker is enough.
+func (w *worker) walker(depth int) *jsonWalker {
+	j := &w.level(depth).walker
+	*j = jsonWalker{w: w, depth: depth, maxDepth: w.e.cfg.MaxDepth, key: class.Key{Whole: class.None}, out: j.out, esc: j.esc, keyBuf: j.keyBuf, join: j.join[:0], pieces: j.pieces[:0]}
+	return j
+}
+
 // late says that the message has used up its time; it looks at the clock now and then.
 func (w *worker) late() bool {
 	if w.ticks++; w.ticks&63 != 0 {
@@ -141,8 +150,9 @@ func (w *worker) message(in *Input) (out []byte, reason string) {
 	}
 	w.body = true
 	defer func() { w.body = false }()
-	j := jsonWalker{w: w, top: true, elicitation: in.Method == "elicitation/create", maxDepth: w.e.cfg.MaxDepth}
-	out, err := j.rewrite(in.Body, nil)
+	j := w.walker(0)
+	j.top, j.elicitation, j.maxDepth = true, in.Method == "elicitation/create", w.e.cfg.MaxDepth
+	out, err := j.rewrite(in.Body)
 	if err != nil {
 		return nil, reasonOf(err)
 	}

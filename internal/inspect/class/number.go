@@ -114,6 +114,12 @@ func (t *Text) valueAt(i int) (int, ID) {
 		if bestClass == idCard {
 			continue
 		}
+		if j > i && !singles { // is any rule grouped like this?
+			second := g[i+1].end - g[i+1].start
+			if first > 15 || second > 15 || s.shapes[total][(first*16+second)/64]>>((first*16+second)%64)&1 == 0 {
+				continue
+			}
+		}
 		for _, r := range s.digits[total] {
 			if t.digitRule(r, i, j, first, total, singles) {
 				best, bestClass = j+1, r.class
@@ -153,14 +159,14 @@ func (t *Text) digitRule(r digitRef, i, j, first, total int, singles bool) bool 
 	default:
 		ok := false
 		for _, p := range rule.Groups {
-			if int(p[0]-'0') == first && t.grouped(p, i, j) {
+			if groupLen(p[0]) == first && t.grouped(p, i, j) {
 				ok = true
 				break
 			}
 		}
 		if !ok {
 			for _, p := range rule.Loose {
-				if int(p[0]-'0') == first && t.grouped(p, i, j) {
+				if groupLen(p[0]) == first && t.grouped(p, i, j) {
 					ok, near = true, true
 					break
 				}
@@ -195,16 +201,20 @@ func (t *Text) grouped(pattern string, i, j int) bool {
 		if p >= len(pattern) {
 			return false
 		}
-		n := int(pattern[p] - '0')
-		if pattern[p] >= 'a' {
-			n = int(pattern[p]-'a') + 10
-		}
-		if n != g[k].end-g[k].start {
+		if groupLen(pattern[p]) != g[k].end-g[k].start {
 			return false
 		}
 		p++
 	}
 	return p == len(pattern)
+}
+
+// groupLen reads a length in a grouping: a digit, or a for 10 and so on.
+func groupLen(c byte) int {
+	if c >= 'a' {
+		return int(c-'a') + 10
+	}
+	return int(c - '0')
 }
 
 // bounded says that groups i to j are no part of a longer number like a version or a decimal.

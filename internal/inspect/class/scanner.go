@@ -18,7 +18,8 @@ type Scanner struct {
 	acts    []action
 	digits  [maxDigits + 1][]digitRef
 	tokens  [maxToken + 1][]tokenRef
-	words   []uint64 // class -> bit of its words; 0 if it has none
+	shapes  [maxDigits + 1][4]uint64 // digits -> set of lengths of the first two groups, first*16+second
+	words   []uint64                 // class -> bit of its words; 0 if it has none
 	keys    map[string]ID
 	keyWord map[string]uint64
 }
@@ -97,6 +98,10 @@ func NewScanner(classes []Class, marks []string) (*Scanner, error) {
 		for j := range c.Digits {
 			r := &c.Digits[j]
 			s.digits[r.Digits] = append(s.digits[r.Digits], digitRef{id, r})
+			for _, p := range append(append([]string{}, r.Groups...), r.Loose...) {
+				a, b := groupLen(p[0]), groupLen(p[2])
+				s.shapes[r.Digits][(a*16+b)/64] |= 1 << ((a*16 + b) % 64)
+			}
 		}
 		for j := range c.Tokens {
 			r := &c.Tokens[j]

@@ -6,7 +6,7 @@ SHELL := bash
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 CACHE       := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mcpsiem
 LDFLAGS     := -s -w -X github.com/mcpsiem/mcpsiem/internal/distro.Version=$(VERSION) -X main.version=$(VERSION)
-GOBUILD     := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+GOBUILD     := go build -ldflags '$(LDFLAGS)'
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 BENCHTIME   ?= 1s

@@ -1,0 +1,70 @@
+package distro
+
+import (
+	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/healthcheckextension"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/storage/filestorage"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/receiver/filelogreceiver"
+	"go.opentelemetry.io/collector/connector"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/debugexporter"
+	"go.opentelemetry.io/collector/extension"
+	"go.opentelemetry.io/collector/otelcol"
+	"go.opentelemetry.io/collector/processor"
+	"go.opentelemetry.io/collector/processor/memorylimiterprocessor"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/otlpreceiver"
+	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
+
+	detect "github.com/mcpsiem/mcpsiem/detectors/connector"
+	clickhouseexporter "github.com/mcpsiem/mcpsiem/exporters/clickhouse"
+	jetstreamexporter "github.com/mcpsiem/mcpsiem/exporters/jetstream"
+	"github.com/mcpsiem/mcpsiem/extensions/ledger"
+	"github.com/mcpsiem/mcpsiem/processors/decode"
+	"github.com/mcpsiem/mcpsiem/processors/identity"
+	"github.com/mcpsiem/mcpsiem/processors/inspect"
+	"github.com/mcpsiem/mcpsiem/processors/tokens"
+	jetstreamreceiver "github.com/mcpsiem/mcpsiem/receivers/jetstream"
+)
+
+// Factories lists every component of the distribution.
+func Factories() (f otelcol.Factories, err error) {
+	if f.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
+		otlpreceiver.NewFactory(),
+		filelogreceiver.NewFactory(),
+		jetstreamreceiver.NewFactory(),
+	); err != nil {
+		return f, err
+	}
+	if f.Processors, err = otelcol.MakeFactoryMap[processor.Factory](
+		memorylimiterprocessor.NewFactory(),
+		identity.NewFactory(),
+		tokens.NewFactory(),
+		inspect.NewFactory(),
+	); err != nil {
+		return f, err
+	}
+	if f.Connectors, err = otelcol.MakeFactoryMap[connector.Factory](
+		decode.NewFactory(),
+		detect.NewFactory(),
+	); err != nil {
+		return f, err
+	}
+	if f.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
+		jetstreamexporter.NewFactory(),
+		clickhouseexporter.NewFactory(),
+		debugexporter.NewFactory(),
+	); err != nil {
+		return f, err
+	}
+	if f.Extensions, err = otelcol.MakeFactoryMap[extension.Factory](
+		bearertokenauthextension.NewFactory(),
+		healthcheckextension.NewFactory(),
+		filestorage.NewFactory(),
+		ledger.NewFactory(),
+	); err != nil {
+		return f, err
+	}
+	f.Telemetry = otelconftelemetry.NewFactory()
+	return f, nil
+}

@@ -1,0 +1,41 @@
+package distro
+
+import (
+	"bytes"
+	_ "embed"
+	"strings"
+	"text/template"
+)
+
+//go:embed laptop.yaml.tmpl
+var laptopTemplate string
+
+// Laptop is what the configuration of `mcpsiem up` is made from: every stage in one process on embedded engines.
+type Laptop struct {
+	OTLPHTTP, OTLPGRPC      string // host:port
+	NATSURL                 string
+	ClickHouse              string // host:port, native protocol
+	HealthAddr, MetricsHost string
+	MetricsPort             string
+	Secrets                 string // folder
+	DetectDir               string
+	LogFile                 string
+	FileLogs                []string // glob patterns of event files to follow; none by default
+	FileStorage             string   // folder for the offsets of followed files
+}
+
+// Render writes the Collector configuration.
+func (l Laptop) Render() ([]byte, error) {
+	t, err := template.New("laptop").Funcs(template.FuncMap{
+		// q quotes a value for YAML: single quotes, in which only the quote itself is special.
+		"q": func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" },
+	}).Option("missingkey=error").Parse(laptopTemplate)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, l); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

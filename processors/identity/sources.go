@@ -303,6 +303,7 @@ var knownProxyHeaders = map[string]bool{
 	"x-auth-request-email": true, "x-auth-request-preferred-username": true, "x-remote-user": true, "remote-user": true,
 	"x-authenticated-user": true, "x-webauth-user": true, "x-goog-authenticated-user-email": true, "x-amzn-oidc-identity": true,
 	"cf-access-authenticated-user-email": true, "x-ms-client-principal-name": true, "x-forwarded-client-cert": true,
+	"tailscale-user-login": true, "x-authentik-username": true, "x-authentik-email": true, "x-pomerium-claim-email": true,
 	"x-ssl-client-s-dn": true, "x-client-cert-subject": true,
 }
 

@@ -182,7 +182,7 @@ type seen struct {
 
 type seenEntry struct{ what, content uint64 }
 
-const maxSeen = 512
+const maxSeen = 256
 
 func (r *seen) add(what, content uint64) {
 	if len(r.ring) < maxSeen {

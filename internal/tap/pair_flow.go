@@ -39,8 +39,8 @@ func (d *decoder) request(fc *frameContext, m *mcp.Message) {
 		d.anomaly("batch_forbidden")
 	}
 	sess := fc.sess
-	if era == mcp.EraModern && fc.x != nil {
-		sess = st.proc // a session header means nothing there
+	if era == mcp.EraModern && fc.x != nil && fc.s.info.Transport != event.TransportSSE {
+		sess = st.proc // a session header means nothing there; on HTTP+SSE the session is the connection
 	}
 	c := &call{s: fc.s, sess: sess, key: d.key(fc, sess, toServer, m.ID)}
 	if ci, ok := m.ClientInfo(); ok {
@@ -404,7 +404,7 @@ func (d *decoder) notification(fc *frameContext, m *mcp.Message) {
 		d.anomaly("batch_forbidden")
 	}
 	sess := fc.sess
-	if era == mcp.EraModern && fc.x != nil {
+	if era == mcp.EraModern && fc.x != nil && fc.s.info.Transport != event.TransportSSE {
 		sess = st.proc
 	}
 	if ci, ok := m.ClientInfo(); ok {

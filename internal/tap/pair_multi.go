@@ -91,6 +91,6 @@ const (
 	tasksLast   = 24 * time.Hour
 	idleGap     = 30 * time.Minute
 	maxConvs    = 1024
-	maxExchange = 4096
-	maxSessions = 1024
+	maxExchange = 1024
+	maxSessions = 512
 )

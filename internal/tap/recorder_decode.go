@@ -144,13 +144,11 @@ func (d *decoder) handle(it *item) {
 	case opTransport:
 		d.transportError(it.s, st, it.text, &it.f)
 	case opClientGone:
-		if x, ok := st.exchanges.get(exchangeKey(it.n)); ok {
-			for _, c := range x.calls {
-				if c.state == callOpen && c.in != nil && c.req.Era == mcp.EraModern {
-					d.closeCall(c, event.OutcomeCancelled, "client_closed", it.at)
-				}
+		d.calls.each(func(c *call) {
+			if c.s == it.s && c.exchange == it.n && c.key.toServer && c.req.Era == mcp.EraModern {
+				d.closeCall(c, event.OutcomeCancelled, "client_closed", it.at)
 			}
-		}
+		})
 	case opClose:
 		d.closeStream(it.s, st, it.exit, it.at)
 	}

@@ -14,7 +14,6 @@ func BenchmarkFrame(b *testing.B) {
 	q := newQueue(1 << 40)
 	s := &stream{r: &Recorder{q: q}}
 	f := frame(cs, req("1", "tools/call", `{"name":"x","arguments":{"t":"`+strings.Repeat("y", 900)+`"}}`))
-	b.SetBytes(int64(len(f.Data)))
 	b.ReportAllocs()
 	n := 0
 	for b.Loop() {

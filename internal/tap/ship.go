@@ -181,6 +181,15 @@ func (s *shipper) run() {
 			} else if !waiting && !healthy { // nothing to try with: the next batch finds out
 				s.setHealthy(true)
 			}
+			if s.sp != nil {
+				dirty, err := s.sp.flush(now)
+				if err != nil {
+					s.log.warn("cannot sync spool", "error", err)
+				}
+				if dirty {
+					w = min(w, syncEvery)
+				}
+			}
 			timer.Reset(w)
 			select {
 			case <-s.wake:
@@ -281,7 +290,7 @@ func (s *shipper) reject(b *batch, n int64) {
 }
 
 func (s *shipper) commit(d *spoolDir) {
-	if err := d.commit(); err != nil {
+	if err := s.sp.commit(d); err != nil {
 		s.log.warn("cannot remove shipped events from the spool; they may be sent twice", "error", err)
 	}
 }

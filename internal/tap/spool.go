@@ -77,8 +77,8 @@ func (s *spool) open() error {
 	return nil
 }
 
-// append writes a batch to disk. It is in the page cache when append returns, which survives the death of the process; it is on
-// the disk itself a second later at the latest if more follows, and when the spool is closed.
+// append writes a batch to disk. It is in the page cache when append returns, which survives the death of the process; append or
+// flush bring it to the disk itself about a second later.
 func (s *spool) append(b *batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,6 +108,20 @@ func (s *spool) append(b *batch) error {
 		s.own = d
 	}
 	return s.own.append(b)
+}
+
+// flush syncs what was written more than a second ago, and reports whether something is left to sync.
+func (s *spool) flush(now time.Time) (dirty bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.own == nil || !s.own.dirty {
+		return false, nil
+	}
+	if now.Sub(s.own.last) < syncEvery {
+		return true, nil
+	}
+	s.own.last = now
+	return false, s.own.sync()
 }
 
 // next returns the oldest batch on disk, of this process first, without removing it: commit does. nil if there is none. lost is told

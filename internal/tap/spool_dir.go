@@ -36,6 +36,8 @@ type spoolDir struct {
 	segs  []uint64 // oldest first; the last one is written to if w is open
 	bytes int64    // unsent, headers included
 
+	number uint64 // of the last segment made
+
 	w     *os.File // last segment
 	wHead [segHeader]byte
 	wOff  int64
@@ -172,10 +174,8 @@ func aad(head [segHeader]byte, off int64) []byte {
 }
 
 func (d *spoolDir) begin() error {
-	n := uint64(1)
-	if len(d.segs) > 0 {
-		n = d.segs[len(d.segs)-1] + 1
-	}
+	d.number++ // never used twice, lest the cursor of a segment long gone be taken for this one's
+	n := d.number
 	f, err := os.OpenFile(d.segPath(n), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot make spool segment: %w", err)

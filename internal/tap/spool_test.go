@@ -266,6 +266,31 @@ func TestSpoolCursor(t *testing.T) {
 	}
 }
 
+func TestSpoolCursorOfAnEarlierSegment(t *testing.T) {
+	dir := t.TempDir()
+	s := testSpool(t, dir, 1<<20)
+	for _, n := range []int64{0, 1} { // two, so that a cursor is written; then none, then others
+		if err := s.append(testBatch(n, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		_, d, _ := s.next(nil)
+		if err := s.commit(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []int64{2, 3} {
+		if err := s.append(testBatch(n, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.close()
+	if got, lost := drain(t, dir); len(got) != 2 || got[0].from != 21 || len(lost) != 0 {
+		t.Errorf("%d batches, %d lost", len(got), len(lost))
+	}
+}
+
 func TestSpoolKey(t *testing.T) {
 	f := func(content string, mode os.FileMode, want string) {
 		t.Helper()

@@ -273,6 +273,7 @@ func (p *Proxy) respond(w http.ResponseWriter, r *http.Request, x *exchange, res
 	if !x.named {
 		x.sessionFrom(res.Header.Get("Mcp-Session-Id"))
 	}
+	x.challengedBy(res)
 	dropHopByHop(res.Header)
 	h := w.Header()
 	// Go's server adds these two of its own accord where they are missing; a nil value keeps it from that.

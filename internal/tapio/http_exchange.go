@@ -1,6 +1,7 @@
 package tapio
 
 import (
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -76,6 +77,8 @@ var (
 		"origin": true, "forwarded": true, "via": true, "x-real-ip": true, "true-client-ip": true, "remote-user": true, "x-user": true,
 		"x-user-id": true, "x-email": true, "x-groups": true, "x-request-id": true, "x-correlation-id": true, "user-agent": true,
 		"traceparent": true, "tracestate": true, "baggage": true, "content-type": true, "accept": true,
+		// credentials beside Authorization: identity turns them into fingerprints and removes them
+		"x-api-key": true, "api-key": true, "apikey": true, "x-auth-token": true, "x-goog-api-key": true,
 	}
 )
 
@@ -143,6 +146,19 @@ func responseKind(x *exchange, res *http.Response) kind {
 		return kindFailure
 	}
 	return kindIgnore
+}
+
+// challengedBy notes a response's WWW-Authenticate among the headers of what follows.
+func (x *exchange) challengedBy(res *http.Response) {
+	c := strings.Join(res.Header["Www-Authenticate"], ", ")
+	if c == "" || res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
+		return
+	}
+	x.p.after(x, func() {
+		h := maps.Clone(x.info.Headers)
+		h["www-authenticate"] = c
+		x.info.Headers = h
+	})
 }
 
 // The rest runs on the recording goroutine.

@@ -342,7 +342,10 @@ func TestVersions(t *testing.T) {
 			end}
 		want := bodies(steps)
 		want = want[:len(want)-1] // the form is none of our business
-		f(v, steps, want, []string{steps[0].chunks[0], `{"jsonrpc":"2.0","id":2,"result":{}}`}, "http_status", "http_status")
+		tp := f(v, steps, want, []string{steps[0].chunks[0], `{"jsonrpc":"2.0","id":2,"result":{}}`}, "http_status", "http_status")
+		if h := tp.http.errors[1].frame.HTTP.Headers["www-authenticate"]; !strings.HasPrefix(h, "Bearer ") {
+			t.Fatalf("%s: challenge %q", v, h)
+		}
 	}
 
 	modern := func(method, name, body string) step {

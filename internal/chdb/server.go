@@ -67,6 +67,7 @@ type child struct {
 const (
 	startPatience = 60 * time.Second // a big data folder loads slowly
 	maxBackoff    = 15 * time.Second
+	steadyTime    = 10 * time.Second // an engine that lasted so long is restarted at once
 	lockPatience  = stopPatience + 10*time.Second
 )
 
@@ -300,7 +301,7 @@ func (s *Server) supervise(ctx context.Context, c *child) {
 		c.stdin.Close()
 		s.setDown(c.err)
 		s.opts.Log(c.err.Error())
-		if time.Since(up) > time.Minute {
+		if time.Since(up) > steadyTime {
 			backoff = 100 * time.Millisecond
 		}
 		for {

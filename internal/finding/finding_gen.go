@@ -62,7 +62,7 @@ type Fields struct {
 	Server            string            `json:"mcpsiem.server.name,omitempty" expr:"server"`                      // Server concerned.
 	Tool              string            `json:"gen_ai.tool.name,omitempty" expr:"tool"`                           // Tool concerned.
 	ConversationID    string            `json:"mcpsiem.conversation.id,omitempty" expr:"conversation_id"`         // Conversation concerned.
-	EventIDs          []string          `json:"mcpsiem.finding.event_ids,omitempty" expr:"event_i_ds"`            // Evidence: the events, in order.
+	EventIDs          []string          `json:"mcpsiem.finding.event_ids,omitempty" expr:"event_ids"`             // Evidence: the events, in order.
 	Evidence          []string          `json:"mcpsiem.finding.evidence,omitempty" expr:"evidence"`               // Evidence in words, one step each, beside event_ids; redacted.
 	Why               map[string]string `json:"mcpsiem.finding.why,omitempty" expr:"why"`                         // Why it fired: the values compared.
 	Remediation       string            `json:"mcpsiem.finding.remediation,omitempty" expr:"remediation"`         // What to do.
@@ -235,7 +235,7 @@ var Schema = []Field{
 	{Go: "Server", Attr: AttrServer, Type: "string", Column: "server", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "Tool", Attr: AttrTool, Type: "string", Column: "tool", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "ConversationID", Attr: AttrConversationID, Type: "string", Column: "conversation_id", ClickHouse: "LowCardinality(String)", Raw: false},
-	{Go: "EventIDs", Attr: AttrEventIDs, Type: "strings", Column: "event_i_ds", ClickHouse: "Array(UUID)", Raw: false},
+	{Go: "EventIDs", Attr: AttrEventIDs, Type: "strings", Column: "event_ids", ClickHouse: "Array(UUID)", Raw: false},
 	{Go: "Evidence", Attr: AttrEvidence, Type: "strings", Column: "evidence", ClickHouse: "Array(String)", Raw: false},
 	{Go: "Why", Attr: AttrWhy, Type: "labels", Column: "why", ClickHouse: "Map(LowCardinality(String), String)", Raw: false},
 	{Go: "Remediation", Attr: AttrRemediation, Type: "string", Column: "remediation", ClickHouse: "LowCardinality(String)", Raw: false},

@@ -147,7 +147,7 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.findings {{.OnCluster}}
     server                     LowCardinality(String),
     tool                       LowCardinality(String),
     conversation_id            LowCardinality(String),
-    event_i_ds                 Array(UUID),
+    event_ids                  Array(UUID),
     evidence                   Array(String),
     why                        Map(LowCardinality(String), String),
     remediation                LowCardinality(String),

@@ -81,8 +81,11 @@ func (f *flags) duration(p *time.Duration, name string, def time.Duration, usage
 
 func (f *flags) size(p *int64, name, def, usage string) *flagDef {
 	*p, _ = parseSize(def)
-	return f.add(name, "SIZE", usage, def, func(s string) (err error) {
-		*p, err = parseSize(s)
+	return f.add(name, "SIZE", usage, def, func(s string) error {
+		n, err := parseSize(s)
+		if err == nil {
+			*p = n
+		}
 		return err
 	})
 }

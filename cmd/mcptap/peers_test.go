@@ -253,3 +253,5 @@ func TestSDKOverHTTP(t *testing.T) {
 		return &mcp.SSEClientTransport{Endpoint: url, HTTPClient: hc}
 	})
 }
+
+func listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }

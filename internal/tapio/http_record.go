@@ -47,7 +47,16 @@ type queue struct {
 	pieces []piece
 	size   int
 	closed bool
+	armed  bool // timer will wake the recording goroutine
+	timer  *time.Timer
 }
+
+// Looking at copies competes with forwarding for processors, so it waits a little and then takes what has come together, unless
+// that is much.
+const (
+	queueDelay = 5 * time.Millisecond
+	queueEager = 1 << 20 // bytes
+)
 
 func newQueue(limit int) *queue { return &queue{limit: limit, ready: make(chan struct{}, 1)} }
 
@@ -62,15 +71,30 @@ func (q *queue) copyOf(bd *body, b []byte, at time.Time) {
 			bd.losing = true
 			q.pieces = append(q.pieces, piece{body: bd, op: opLost, at: at})
 		}
-		q.mu.Unlock()
-		q.wake()
-		return
+	} else {
+		bd.losing = false
+		q.size += len(b) + pieceCost
+		q.pieces = append(q.pieces, piece{body: bd, b: bytes.Clone(b), at: at})
 	}
-	bd.losing = false
-	q.size += len(b) + pieceCost
-	q.pieces = append(q.pieces, piece{body: bd, b: bytes.Clone(b), at: at})
+	q.arm()
+	eager := q.size > queueEager
 	q.mu.Unlock()
-	q.wake()
+	if eager {
+		q.wake()
+	}
+}
+
+// arm has the goroutine woken soon; mu is held.
+func (q *queue) arm() {
+	switch {
+	case q.armed || q.closed:
+	case q.timer == nil:
+		q.armed = true
+		q.timer = time.AfterFunc(queueDelay, q.wake)
+	default:
+		q.armed = true
+		q.timer.Reset(queueDelay)
+	}
 }
 
 // put puts a piece without bytes.
@@ -79,8 +103,8 @@ func (q *queue) put(p piece) {
 	if !q.closed {
 		q.pieces = append(q.pieces, p)
 	}
+	q.arm()
 	q.mu.Unlock()
-	q.wake()
 }
 
 func (q *queue) wake() {
@@ -93,6 +117,9 @@ func (q *queue) wake() {
 func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
+	if q.timer != nil {
+		q.timer.Stop()
+	}
 	q.mu.Unlock()
 	q.wake()
 }
@@ -104,6 +131,7 @@ func (q *queue) run() {
 		q.mu.Lock()
 		pieces, q.pieces = q.pieces, pieces[:0]
 		closed := q.closed
+		q.armed = false
 		q.mu.Unlock()
 		for i, p := range pieces {
 			if p.body == nil {

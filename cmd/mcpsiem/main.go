@@ -52,6 +52,8 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := newRoot()
+	began := false // an error before a command begins is one of usage
+	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -65,6 +67,8 @@ func run(args []string) int {
 		return coded.code
 	case errors.As(err, &running):
 		return exitRunning
+	case !began:
+		return exitUsage
 	}
 	return exitFailure
 }

@@ -127,7 +127,7 @@ func follow(ctx context.Context, js jetstream.JetStream, name string, back time.
 	}
 	state := s.CachedInfo().State
 	f := &follower{s, state.LastSeq + 1}
-	if back > 0 {
+	if back > 0 && state.Msgs > 0 {
 		// Batches are in order of time: halve the range until the first one inside it is found.
 		from := time.Now().Add(-back)
 		lo, hi := state.FirstSeq, state.LastSeq+1

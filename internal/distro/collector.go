@@ -47,8 +47,8 @@ func resolver(files []string) confmap.ResolverSettings {
 // Shutdown.
 func New(files []string) (*otelcol.Collector, error) {
 	return otelcol.NewCollector(otelcol.CollectorSettings{
-		Factories: Factories,
-		BuildInfo: component.BuildInfo{Command: "mcpsiem", Description: "flight recorder and alarm for MCP", Version: Version},
+		Factories:               Factories,
+		BuildInfo:               component.BuildInfo{Command: "mcpsiem", Description: "flight recorder and alarm for MCP", Version: Version},
 		DisableGracefulShutdown: true,
 		ConfigProviderSettings:  otelcol.ConfigProviderSettings{ResolverSettings: resolver(files)},
 	})

@@ -217,6 +217,9 @@ func calls(ctx context.Context, cs *mcp.ClientSession, list ...*mcp.CallToolPara
 }
 
 func tool(name string, args map[string]any) *mcp.CallToolParams {
+	if args == nil {
+		args = map[string]any{}
+	}
 	return &mcp.CallToolParams{Name: name, Arguments: args}
 }
 

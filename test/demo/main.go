@@ -147,7 +147,7 @@ func (d *demo) stop() {
 }
 
 func (d *demo) tapFlags() []string {
-	return []string{"--endpoint", d.endpoint, "--token-file", filepath.Join(d.state, "secrets", "otlp.token"), "--state", filepath.Join(d.dir, "tap")}
+	return []string{"--endpoint", d.endpoint, "--token-file", filepath.Join(d.state, "secrets", "otlp.token"), "--state-dir", filepath.Join(d.dir, "tap")}
 }
 
 func (d *demo) notes(server, side string) string {

@@ -213,7 +213,7 @@ func (o *oracle) tap(ctx context.Context, s *site, t *testing.T) (wait func()) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(filepath.Join(*bin, "mcptap"), "stdio", "--name", "tapped", "--endpoint", s.endpoint(),
-		"--token-file", filepath.Join(s.state, "secrets", "otlp.token"), "--state", filepath.Join(filepath.Dir(s.state), "tap"), "--", self)
+		"--token-file", filepath.Join(s.state, "secrets", "otlp.token"), "--state-dir", filepath.Join(filepath.Dir(s.state), "tap"), "--", self)
 	cmd.Env = append(os.Environ(), "FAULT_ECHO_SERVER=1")
 	in, err := cmd.StdinPipe()
 	if err != nil {

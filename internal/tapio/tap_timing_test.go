@@ -142,6 +142,37 @@ func startHTTP(b *testing.B, bin, upstream, collector string) (string, *exec.Cmd
 	return "http://" + addr, cmd
 }
 
+// startProxy runs a plain reverse proxy in a process of its own and gives its URL.
+func startProxy(b *testing.B, upstream string) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(self, addr, upstream)
+	cmd.Env = append(os.Environ(), "TAPIO_ROLE=proxy")
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	for range 500 {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return "http://" + addr
+}
+
 func BenchmarkTapHTTP(b *testing.B) {
 	answer := `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"` + strings.Repeat("abcdefghij", 94) + `"}]}}`
 	for _, events := range []bool{false, true} {
@@ -172,7 +203,15 @@ func BenchmarkTapHTTP(b *testing.B) {
 					return time.Since(start)
 				}
 			}
-			alternate(b, call(up.URL), call(url))
+			var proxied latencies
+			through := call(startProxy(b, up.URL))
+			direct := call(up.URL)
+			alternate(b, func() time.Duration {
+				proxied = append(proxied, through())
+				return direct()
+			}, call(url))
+			b.ReportMetric(proxied.at(0.5), "ReverseProxy-p50-us")
+			b.ReportMetric(proxied.at(0.99), "ReverseProxy-p99-us")
 		})
 	}
 }

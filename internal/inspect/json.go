@@ -323,10 +323,18 @@ func (j *jsonWalker) object(p place) error {
 			j.names[j.nest] = name
 		}
 		j.w.path = append(j.w.path, name)
-		k := j.w.keyOf(name)
-		if len(name) >= 6 {
-			if out, changed := j.w.text(name, class.Key{Whole: class.None}, true, j.depth); changed {
+		info := j.w.keyOf(name)
+		k := info.Key
+		if !info.clean {
+			n, hidden := len(j.w.found), j.w.hidden
+			j.w.quiet = true // what is remembered of a name must not depend on the message
+			out, changed := j.w.text(name, class.Key{Whole: class.None}, false, j.depth)
+			j.w.quiet = false
+			if changed {
 				j.putString(keyAt, keyEnd, out)
+			}
+			if n == len(j.w.found) && hidden == j.w.hidden {
+				j.w.cleanKey(name, info)
 			}
 		}
 		if j.i >= len(j.src) {
@@ -351,7 +359,7 @@ func (j *jsonWalker) object(p place) error {
 			save := j.i
 			if v, esc, err := j.scanString(); err == nil && !esc && len(v) <= 64 {
 				if k.Label && string(v) != "string" && string(v) != "text" {
-					if l := j.w.keyOf(v); l.Always || l.Whole != class.None || l.Words != 0 {
+					if l := j.w.keyOf(v).Key; l.Always || l.Whole != class.None || l.Words != 0 {
 						label, hasLabel = l, true
 					}
 				}

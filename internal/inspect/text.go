@@ -3,7 +3,6 @@ package inspect
 import (
 	"bytes"
 	"slices"
-	"sort"
 
 	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/policy"
@@ -70,37 +69,62 @@ func (w *worker) text(b []byte, key class.Key, strong bool, depth int) (out []by
 	}
 	L := w.level(depth)
 	L.spans = L.spans[:0]
-	L.src = view.View{B: b}
+	L.src = view.View{B: w.masked(L, b)}
 	v := &L.src
 	if nonASCII(b) && view.Fold(&L.views[0], v, &w.hidden) {
 		v = &L.views[0]
 	}
-	first := v
-	if w.body && !strong {
+	if w.body && !strong && !w.quiet {
 		w.sample.Text(v.B)
 	}
 	w.scanView(L, v, key, strong, depth, false)
-	// What an escape hides; three times, for escapes of escapes.
+	// What an escape hides; three times, for escapes of escapes. Quoted-printable has a sign that is common in other text, so that it is a
+	// view of its own, of the text as it came and of what the escapes hid.
+	cur := w.unescaped(L, v, 1, 3, key, strong, depth)
+	w.quoted(L, v, key, strong, depth)
+	if cur != v {
+		w.quoted(L, cur, key, strong, depth)
+	}
+	return w.resolve(L, b)
+}
+
+// unescaped scans v with its escapes undone up to rounds times, in the level's views from slot on (two of them), and returns the last view.
+func (w *worker) unescaped(L *level, v *view.View, slot, rounds int, key class.Key, strong bool, depth int) *view.View {
 	cur := v
-	for round := range 3 {
-		next := &L.views[1+round%2]
+	for round := range rounds {
+		next := &L.views[slot+round%2]
 		if bytes.IndexByte(cur.B, '%') < 0 && bytes.IndexByte(cur.B, '&') < 0 && bytes.IndexByte(cur.B, '\\') < 0 || !view.Unescape(next, cur) {
 			break
 		}
 		cur = next
 		if nonASCII(cur.B) {
 			// folding needs a place of its own: the view it reads is not read again
-			spare := &L.views[1+(round+1)%2]
+			spare := &L.views[slot+(round+1)%2]
 			if view.Fold(spare, cur, &w.hidden) {
 				*spare, *cur = *cur, *spare
 			}
 		}
 		w.scanView(L, cur, key, strong, depth, true)
 	}
-	if quotedPrintable(first.B) && view.QuotedPrintable(&L.views[1], first) {
-		w.scanView(L, &L.views[1], key, strong, depth, true)
+	return cur
+}
+
+// quoted scans v with quoted-printable undone, if it looks like it, and what escapes that hides.
+func (w *worker) quoted(L *level, v *view.View, key class.Key, strong bool, depth int) {
+	q := &L.views[3]
+	if !quotedPrintable(v.B) || !view.QuotedPrintable(q, v) {
+		return
 	}
-	return w.resolve(L, b)
+	if nonASCII(q.B) && view.Fold(&L.views[4], q, &w.hidden) {
+		L.views[3], L.views[4] = L.views[4], L.views[3]
+	}
+	w.scanView(L, q, key, strong, depth, true)
+	if quotedPrintable(q.B) && view.QuotedPrintable(&L.views[4], q) {
+		q = &L.views[4]
+		w.scanView(L, q, key, strong, depth, true)
+		return
+	}
+	w.unescaped(L, q, 4, 1, key, strong, depth)
 }
 
 func edges(b []byte) (first, last byte) {
@@ -155,7 +179,7 @@ func (w *worker) scanView(L *level, v *view.View, key class.Key, strong bool, de
 	t := &L.text
 	t.B, t.Key, t.Strong = v.B, key, strong
 	w.e.scanner.Scan(t)
-	if w.body {
+	if w.body && !w.quiet {
 		w.observe(t, key)
 	}
 	for _, s := range t.Spans {
@@ -214,6 +238,27 @@ func (w *worker) encoded(L *level, v *view.View, r view.Run, key class.Key, stro
 			}
 		}
 	}
+	w.foreign(L, v, r, enc, key, strong, depth)
+}
+
+// foreign looks for text that is not ASCII, which alignments do not show: from the beginning of the run and from behind its first few
+// separators.
+func (w *worker) foreign(L *level, v *view.View, r view.Run, enc []byte, key class.Key, strong bool, depth int) {
+	start := 0
+	for range 6 {
+		L.dec = view.Base64(L.dec[:0], enc[start:min(len(enc), start+32)], 0)
+		if len(L.dec) >= 6 && nonASCII(L.dec) && view.Text(L.dec) {
+			L.dec = view.Base64(L.dec[:0], enc[start:], 0)
+			if view.Text(L.dec) && w.inner(L, v, r, L.dec, key, strong, depth) {
+				return
+			}
+		}
+		k := bytes.IndexAny(enc[start:], "/-_+")
+		if k < 0 || len(enc)-start-k-1 < view.MinRun {
+			return
+		}
+		start += k + 1
+	}
 }
 
 // inner examines decoded text; if it holds something that must go, so does the whole region.
@@ -254,16 +299,6 @@ func (w *worker) compressed(L *level, v *view.View, r view.Run, key class.Key, s
 func (w *worker) resolve(L *level, b []byte) ([]byte, bool) {
 	if len(L.spans) == 0 {
 		return b, false
-	}
-	L.marks = w.placeholders(b, L.marks[:0])
-	if len(L.marks) > 0 {
-		L.spans = slices.DeleteFunc(L.spans, func(h hit) bool {
-			i := sort.Search(len(L.marks), func(i int) bool { return L.marks[i].End >= h.to })
-			return i < len(L.marks) && h.from >= L.marks[i].Start
-		})
-		if len(L.spans) == 0 {
-			return b, false
-		}
 	}
 	slices.SortStableFunc(L.spans, func(x, y hit) int {
 		if x.from != y.from {
@@ -313,22 +348,34 @@ func (w *worker) resolve(L *level, b []byte) ([]byte, bool) {
 	return L.out, true
 }
 
-// placeholders appends the spans of our own placeholders in b.
-func (w *worker) placeholders(b []byte, dst []class.Span) []class.Span {
+// masked returns b with our own placeholders overwritten by a sign that no value holds, so that neither their digits nor their words are
+// read again; b itself if it has none.
+func (w *worker) masked(L *level, b []byte) []byte {
+	copied := false
 	for i := 0; i < len(b); {
 		k := bytes.IndexByte(b[i:], '<')
 		if k < 0 {
 			break
 		}
 		i += k
-		if n := w.writer.Len(b[i:]); n > 0 {
-			dst = append(dst, class.Span{Start: i, End: i + n})
-			i += n
+		n := w.writer.Len(b[i:])
+		if n == 0 {
+			i++
 			continue
 		}
-		i++
+		if !copied {
+			copied = true
+			L.mask = append(L.mask[:0], b...)
+		}
+		for k := i; k < i+n; k++ {
+			L.mask[k] = '<'
+		}
+		i += n
 	}
-	return dst
+	if copied {
+		return L.mask
+	}
+	return b
 }
 
 type mark struct{ found, values int }

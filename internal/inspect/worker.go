@@ -29,7 +29,7 @@ type worker struct {
 	tenants  map[string]*pseudonym.Writer
 	writer   *pseudonym.Writer
 	policy   policy.View
-	keys     map[string]class.Key
+	keys     map[string]keyInfo
 	levels   []*level
 	path     [][]byte
 	pathText []string
@@ -47,6 +47,7 @@ type worker struct {
 	counts map[class.ID]int
 
 	body      bool // the texts are of a body: note signals and samples
+	quiet     bool // but not of this text
 	inEncoded int  // encodings around the current text
 	list      bool // the message lists tools or prompts
 	toServer  bool // the message goes to the server
@@ -70,7 +71,7 @@ type finding struct {
 // level is the scratch of one level of texts inside texts.
 type level struct {
 	text   class.Text
-	views  [3]view.View
+	views  [6]view.View
 	src    view.View
 	spans  []hit
 	runs   []view.Run
@@ -79,7 +80,7 @@ type level struct {
 	out    []byte
 	dec    []byte
 	walker jsonWalker
-	marks  []class.Span // placeholders
+	mask   []byte
 }
 
 // hit is a span of the source of a text, with the value that it stands for.
@@ -91,7 +92,7 @@ type hit struct {
 }
 
 func (w *worker) init(e *Engine) {
-	*w = worker{e: e, tenants: map[string]*pseudonym.Writer{}, keys: map[string]class.Key{}, counts: map[class.ID]int{}}
+	*w = worker{e: e, tenants: map[string]*pseudonym.Writer{}, keys: map[string]keyInfo{}, counts: map[class.ID]int{}}
 }
 
 func (w *worker) begin(tenant, server, tool string, at int64) {
@@ -111,7 +112,7 @@ func (w *worker) begin(tenant, server, tool string, at int64) {
 	w.ticks = 0
 	w.expanded = 0
 	w.time = at
-	w.body, w.inEncoded, w.caps = false, 0, 0
+	w.body, w.quiet, w.inEncoded, w.caps = false, false, 0, 0
 	w.def = capability.Definition{}
 	w.signals.Reset()
 	if p := at / int64(w.e.cfg.Rotation); p != w.period || w.k0 == 0 {
@@ -169,7 +170,7 @@ func (w *worker) attribute(field, text string, mode Mode) (string, bool) {
 		return "", false
 	}
 	w.path = append(w.path[:0], []byte(field))
-	k := w.keyOf([]byte(field))
+	k := w.keyOf([]byte(field)).Key
 	if strong {
 		k = class.Key{Whole: class.None}
 	}
@@ -180,11 +181,17 @@ func (w *worker) attribute(field, text string, mode Mode) (string, bool) {
 	return text, !w.late() || !time.Now().After(w.deadline)
 }
 
-func (w *worker) keyOf(name []byte) class.Key {
+// keyInfo is what is known of the name of a member, so that names, which repeat, are examined once.
+type keyInfo struct {
+	class.Key
+	clean bool // the name itself holds nothing
+}
+
+func (w *worker) keyOf(name []byte) keyInfo {
 	if k, ok := w.keys[string(name)]; ok {
 		return k
 	}
-	k := w.e.scanner.KeyOf(name)
+	k := keyInfo{Key: w.e.scanner.KeyOf(name), clean: len(name) < 6}
 	if len(w.keys) >= maxKeys {
 		clear(w.keys)
 	}
@@ -192,6 +199,14 @@ func (w *worker) keyOf(name []byte) class.Key {
 		w.keys[string(name)] = k
 	}
 	return k
+}
+
+// cleanKey notes that a name holds nothing.
+func (w *worker) cleanKey(name []byte, k keyInfo) {
+	if len(name) <= 64 {
+		k.clean = true
+		w.keys[string(name)] = k
+	}
 }
 
 // record notes a finding and says what to do with it.

@@ -92,6 +92,19 @@ func escape(b []byte) (r rune, n int) {
 			} else if k != 6 {
 				return 0, 0
 			}
+			if v >= 0xD800 && v < 0xDC00 && k+6 <= len(b) && b[k] == '\\' && b[k+1] == 'u' { // a surrogate pair
+				lo := 0
+				for _, c := range b[k+2 : k+6] {
+					h := hexVal(c)
+					if h < 0 {
+						return 0xFFFD, k
+					}
+					lo = lo<<4 | h
+				}
+				if lo >= 0xDC00 && lo < 0xE000 {
+					return rune((v-0xD800)<<10+(lo-0xDC00)) + 0x10000, k + 6
+				}
+			}
 			if v > utf8.MaxRune {
 				return 0, 0
 			}

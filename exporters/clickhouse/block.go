@@ -74,7 +74,7 @@ func normalise(e *event.Event) (badTime bool) {
 
 // append adds an event that was normalised.
 func (b *eventBlock) append(e *event.Event, badTime bool) {
-	b.notes = notes{}
+	b.begin()
 	b.name.append(&b.notes, e.Name)
 	b.ts.Append(e.Time)
 	b.received.Append(e.Received)
@@ -88,7 +88,7 @@ func (b *eventBlock) append(e *event.Event, badTime bool) {
 	}
 	b.extra.append(&b.notes, e.Extra)
 	b.appendFields(&e.Fields)
-	if badTime || b.notes != (notes{}) {
+	if badTime || b.any() {
 		b.scratch = b.notes.names(b.scratch[:0])
 		if badTime {
 			b.scratch = append(b.scratch, anomalyBadTime)

@@ -20,7 +20,17 @@ const (
 )
 
 // notes are the anomalies found while one row was appended.
-type notes struct{ outOfRange, badUTF8, badID, truncated bool }
+type notes struct {
+	outOfRange, badUTF8, badID, truncated bool
+
+	lastID  string // the id read last: several columns of a row often hold the same
+	lastIDs uuid.UUID
+}
+
+// begin starts a row.
+func (n *notes) begin() { *n = notes{} }
+
+func (n *notes) any() bool { return n.outOfRange || n.badUTF8 || n.badID || n.truncated }
 
 // Anomalies that the exporter notes on a record.
 const (
@@ -74,6 +84,9 @@ func (n *notes) valid(s string) string {
 // from it, so that equal strings stay equal.
 func (n *notes) id(s string) uuid.UUID {
 	if len(s) == 32 {
+		if s == n.lastID {
+			return n.lastIDs
+		}
 		var u uuid.UUID
 		for i := range u {
 			hi, lo := hexDigit[s[2*i]], hexDigit[s[2*i+1]]
@@ -83,6 +96,7 @@ func (n *notes) id(s string) uuid.UUID {
 			}
 			u[i] = hi<<4 | lo
 		}
+		n.lastID, n.lastIDs = s, u
 		return u
 	}
 	if s == "" {
@@ -110,20 +124,35 @@ var hexDigit = func() (t [256]byte) {
 	return t
 }()
 
-// lowCard is LowCardinality(String). Values come in runs, so that the last one is looked at before the dictionary. Between append and Reset it
+// lowCard is LowCardinality(String). Values repeat soon, so that a few recent ones are looked at before the dictionary. Between append and Reset it
 // refers to the caller's strings.
 type lowCard struct {
-	dict     proto.ColStr
-	index    map[string]uint32
-	keys     []uint32
-	last     string // aliases the caller's storage until reset
-	lastKey  uint32
-	haveLast bool
+	dict  proto.ColStr
+	index map[string]uint32
+	keys  []uint32
+
+	recent [recentSize]struct {
+		s   string
+		key uint32 // plus one; 0 is an empty place
+	}
+}
+
+// recentSize is a power of two. It is small, since some sixty columns share the processor's cache.
+const recentSize = 16
+
+// place is where s is in recent: cheap to compute, and different for names that differ in length, middle or end.
+func place(s string) uint {
+	n := uint(len(s))
+	if n == 0 {
+		return 0
+	}
+	return (n + uint(s[n-1])*7 + uint(s[n/2])*13 + uint(s[n*3/4])*29) % recentSize
 }
 
 func (c *lowCard) append(n *notes, s string) {
-	if c.haveLast && s == c.last {
-		c.keys = append(c.keys, c.lastKey)
+	r := &c.recent[place(s)]
+	if r.key != 0 && r.s == s {
+		c.keys = append(c.keys, r.key-1)
 		return
 	}
 	if len(s) > maxRepeating {
@@ -148,7 +177,7 @@ func (c *lowCard) append(n *notes, s string) {
 			c.index[v] = key
 		}
 	}
-	c.last, c.lastKey, c.haveLast = s, key, true
+	r.s, r.key = s, key+1
 	c.keys = append(c.keys, key)
 }
 
@@ -160,7 +189,7 @@ func (c *lowCard) Reset() {
 	c.dict.Reset()
 	clear(c.index)
 	c.keys = c.keys[:0]
-	c.last, c.haveLast = "", false
+	clear(c.recent[:])
 }
 
 // keySerialization is SharedDictionariesWithAdditionalKeys, the one form of the native protocol.

@@ -93,7 +93,7 @@ func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 	}
 	e := o.addrs
 	e.PID = os.Getpid()
-	if err := claimPorts(&e); err != nil {
+	if err := claimPorts(ctx, &e, lock.Unclean); err != nil {
 		return err
 	}
 	log, err := openLog(d.Path("log", "mcpsiem.log"))
@@ -302,8 +302,14 @@ func loopbackOnly(e state.Endpoints) error {
 	return nil
 }
 
-// claimPorts checks that each port is free, and picks one where 0 is given, before anything is started.
-func claimPorts(e *state.Endpoints) error {
+// claimPorts checks that each port is free, and picks one where 0 is given, before anything is started. After a crash the
+// former engine may still be ending, so it waits a while.
+func claimPorts(ctx context.Context, e *state.Endpoints, afterCrash bool) error {
+	patience := time.Duration(0)
+	if afterCrash {
+		patience = 20 * time.Second
+	}
+	deadline := time.Now().Add(patience)
 	var held []net.Listener
 	defer func() {
 		for _, l := range held {
@@ -312,6 +318,10 @@ func claimPorts(e *state.Endpoints) error {
 	}()
 	for name, addr := range addresses(e) {
 		l, err := net.Listen("tcp", *addr)
+		for errors.Is(err, unix.EADDRINUSE) && time.Now().Before(deadline) && ctx.Err() == nil {
+			time.Sleep(100 * time.Millisecond)
+			l, err = net.Listen("tcp", *addr)
+		}
 		if errors.Is(err, unix.EADDRINUSE) {
 			return fmt.Errorf("port of --%s (%s) is in use: stop what uses it, give another address, or let mcpsiem pick all with --any-port", name, *addr)
 		}

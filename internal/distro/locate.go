@@ -73,6 +73,7 @@ func find(src []byte, path string) (*yaml.Node, int) {
 var (
 	readingFor  = regexp.MustCompile(`'(\w+)' error reading configuration for "([^"]+)"`)
 	invalidKeys = regexp.MustCompile(`has invalid keys: ([\w, -]+)`)
+	unknownType = regexp.MustCompile(`'(\w+)' unknown type: "[^"]*" for id: "([^"]+)"`)
 	keyPath     = regexp.MustCompile(`\b(receivers|processors|exporters|connectors|extensions|service)::[\w/:.-]+`)
 )
 
@@ -88,6 +89,8 @@ func Explain(file string, err error) error {
 				line = l
 			}
 		}
+	} else if m := unknownType.FindStringSubmatch(text); m != nil {
+		line = Locate(file, m[1]+"::"+m[2])
 	} else if m := keyPath.FindString(text); m != "" {
 		line = Locate(file, strings.TrimRight(m, ":."))
 	}

@@ -192,7 +192,11 @@ func (e *ErrRunning) Error() string {
 }
 
 // Lock holds a state folder for this process. The kernel releases it when the process ends, however it ends.
-type Lock struct{ f *os.File }
+type Lock struct {
+	f *os.File
+	// Unclean says that the holder before this one did not Release: it was killed, and what it had started may still be ending.
+	Unclean bool
+}
 
 // Lock takes the folder or fails with *ErrRunning.
 func (d Dir) Lock() (*Lock, error) {
@@ -205,6 +209,8 @@ func (d Dir) Lock() (*Lock, error) {
 		pid, _ := d.Holder()
 		return nil, &ErrRunning{PID: pid, Dir: d}
 	}
+	st, err := f.Stat()
+	unclean := err == nil && st.Size() > 0
 	if err := f.Truncate(0); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("cannot write lock: %w", err)
@@ -213,11 +219,13 @@ func (d Dir) Lock() (*Lock, error) {
 		f.Close()
 		return nil, fmt.Errorf("cannot write lock: %w", err)
 	}
-	return &Lock{f}, nil
+	return &Lock{f, unclean}, nil
 }
 
 // Release gives the folder up.
-func (l *Lock) Release() error { return l.f.Close() }
+func (l *Lock) Release() error {
+	return errors.Join(l.f.Truncate(0), l.f.Close())
+}
 
 // Holder returns the pid of the process that holds the folder, or ok false where none does.
 func (d Dir) Holder() (pid int, ok bool) {

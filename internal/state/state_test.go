@@ -72,4 +72,12 @@ func TestLockIsExclusive(t *testing.T) {
 	if _, ok := d.Holder(); ok {
 		t.Error("a released lock is still held")
 	}
+	l, err = d.Lock()
+	if err != nil || l.Unclean {
+		t.Errorf("after a release: unclean %v, err %v", l.Unclean, err)
+	}
+	l.f.Close() // as the kernel does for a killed process
+	if l, err = d.Lock(); err != nil || !l.Unclean {
+		t.Errorf("after a crash: unclean %v, err %v", l.Unclean, err)
+	}
 }

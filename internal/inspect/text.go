@@ -311,14 +311,14 @@ func (w *worker) resolve(L *level, b []byte) ([]byte, bool) {
 	changed := false
 	for i := 0; i < len(L.spans); {
 		h := L.spans[i]
-		// The union of what overlaps is one value: of the class of the longest, where a specific class beats the generic one.
+		// The union of what overlaps is one value, of the highest class, and of the longest in that.
 		best := h
 		end := h.to
 		k := i + 1
 		for k < len(L.spans) && L.spans[k].from < end {
 			o := L.spans[k]
 			end = max(end, o.to)
-			if o.to-o.from > best.to-best.from || best.class == w.e.ids.secret && o.class != w.e.ids.secret && 2*(o.to-o.from) >= best.to-best.from {
+			if a, b := w.rank(o.class), w.rank(best.class); a > b || a == b && o.to-o.from > best.to-best.from {
 				best = o
 			}
 			k++
@@ -346,6 +346,21 @@ func (w *worker) resolve(L *level, b []byte) ([]byte, bool) {
 	}
 	L.out = append(L.out, b[at:]...)
 	return L.out, true
+}
+
+// rank orders classes that claim the same place: credentials of a known kind, personal data that proves itself, credentials by their
+// name, the rest.
+func (w *worker) rank(c class.ID) int {
+	cl := &w.e.scanner.Classes[c]
+	switch {
+	case c == w.e.ids.secret:
+		return 1
+	case cl.Tags&class.Secret != 0:
+		return 3
+	case cl.Name == "email" || cl.Name == "ip": // an address may be a part of something longer
+		return 0
+	}
+	return 2
 }
 
 // masked returns b with our own placeholders overwritten by a sign that no value holds, so that neither their digits nor their words are

@@ -29,7 +29,7 @@ var settingWords = []settingWord{
 	{"access_key", key}, {"accesskey", key}, {"access-key", key}, {"private_key", key}, {"privatekey", key}, {"private-key", key}, {"auth_key", key}, {"authkey", key},
 	{"encryption_key", key}, {"encryptionkey", key}, {"signing_key", key}, {"signingkey", key}, {"license_key", key}, {"licensekey", key}, {"account_key", key}, {"accountkey", key},
 	{"sharedaccesskey", key}, {"presharedkey", key}, {"credential", key}, {"client_key", key}, {"session_key", key}, {"unseal key", key}, {"master_key", key}, {"masterkey", key},
-	{"bearer_", key}, {"webhook_url", key}, {"sonar.login", key}, {"sonarlogin", key}, {"_key", longKey}, {"apisecret", key}, {"passcode", password}, {"crumb", longKey}, {"authorization", key},
+	{"bearer_", key}, {"webhook_url", key}, {"sonar.login", key}, {"sonarlogin", key}, {"_key", longKey}, {".key", longKey}, {"apisecret", key}, {"passcode", password}, {"crumb", longKey}, {"authorization", key},
 }
 
 // setting takes the value of the setting in whose name the word start..end is.
@@ -250,7 +250,7 @@ var notValues = [][]byte{[]byte("null"), []byte("none"), []byte("nil"), []byte("
 	[]byte("secret"), []byte("token"), []byte("value"), []byte("text"), []byte("number"), []byte("object"), []byte("array"), []byte("boolean"), []byte("redacted"), []byte("hidden"), []byte("masked"), []byte("default"), []byte("empty"), []byte("not-set"), []byte("unset"), []byte("int"), []byte("bool")}
 
 // placeholders are found inside values of documentation.
-var placeholders = [][]byte{[]byte("your"), []byte("example"), []byte("xxxx"), []byte("****"), []byte("..."), []byte("placeholder"), []byte("<"), []byte("${"), []byte("{{"), []byte("%("), []byte("$("), []byte("insert"), []byte("replace"),
+var placeholders = [][]byte{[]byte("your"), []byte("example"), []byte("xxxx"), []byte("****"), []byte("..."), []byte("placeholder"), []byte("<"), []byte("${"), []byte("{{"), []byte("$("), []byte("insert"), []byte("replace"),
 	[]byte("my_"), []byte("my-"), []byte("sample"), []byte("dummy"), []byte("getenv"), []byte("process.env"), []byte("environ"), []byte("secrets.")}
 
 func variable(v []byte) bool {

@@ -94,7 +94,7 @@ func userinfo(t *Text, start, end int) (int, int, bool) {
 				return 0, 0, false
 			}
 			pass := b[colon+1 : to]
-			if len(pass) == 0 || variable(pass) {
+			if len(pass) == 0 || string(pass) != "secret" && variable(pass) {
 				return 0, 0, false
 			}
 			// an @ in the password: the last one before the host's end counts

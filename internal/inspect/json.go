@@ -409,7 +409,7 @@ func (j *jsonWalker) below(p place, name []byte, k class.Key, first byte) place 
 	case "inputSchema", "outputSchema", "requestedSchema", "input_schema", "parameters":
 		q.schema = q.schema || first == '{'
 	case "type", "mimeType", "role", "jsonrpc", "method", "protocolVersion", "isError", "id", "progressToken", "resultType", "version":
-		q.strong = q.strong || name[0] != 'i' && name[0] != 'v' || j.top && j.nest == 1
+		q.strong = q.strong || string(name) != "id" || j.top && j.nest == 1
 		q.key = class.Key{Whole: class.None}
 	case "name":
 		if j.top && j.nest == 2 && string(j.names[1]) == "params" {

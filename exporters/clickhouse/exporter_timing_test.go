@@ -60,24 +60,37 @@ func BenchmarkDecodeAndEncode(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/row")
 }
 
-// BenchmarkInsert: whole batches through the exporter into the embedded engine, each synced to disk.
+// BenchmarkInsert: whole batches through the exporter into the embedded engine, each synced to disk, and not synced to see what that costs.
 func BenchmarkInsert(b *testing.B) {
-	for _, n := range []int{500, 5000, 20000} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			truncate(b, "events")
-			e := newTestExporter(b, testConfig())
-			g := newGenerator(1, time.Now().Add(-time.Hour))
-			for b.Loop() {
-				b.StopTimer()
-				ld := g.batch(n, int64(b.N))
-				b.StartTimer()
-				if err := e.ConsumeLogs(context.Background(), ld); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
-		})
+	for _, sync := range []int{1, 0} {
+		for _, n := range []int{500, 5000, 20000} {
+			b.Run(fmt.Sprintf("sync=%d/%d", sync, n), func(b *testing.B) { benchmarkInsert(b, sync, n) })
+		}
 	}
+}
+
+func benchmarkInsert(b *testing.B, sync, n int) {
+	admin := storetest.Open(b, chdb.UserAdmin)
+	if err := admin.Exec(context.Background(), fmt.Sprintf("ALTER TABLE mcpsiem.events MODIFY SETTING fsync_after_insert = %d, fsync_part_directory = %d", sync, sync)); err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := admin.Exec(context.Background(), "ALTER TABLE mcpsiem.events RESET SETTING fsync_after_insert, fsync_part_directory"); err != nil {
+			b.Fatal(err)
+		}
+	}()
+	truncate(b, "events")
+	e := newTestExporter(b, testConfig())
+	g := newGenerator(1, time.Now().Add(-time.Hour))
+	for b.Loop() {
+		b.StopTimer()
+		ld := g.batch(n, int64(b.N))
+		b.StartTimer()
+		if err := e.ConsumeLogs(context.Background(), ld); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
 
 // BenchmarkStore measures disk and queries on MCPSIEM_BENCH_ROWS events (default 200,000) and prints what it finds.

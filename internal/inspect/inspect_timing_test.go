@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -45,6 +46,15 @@ func BenchmarkInspect(b *testing.B) {
 			b.ReportMetric(float64(b.N)*float64(len(body))/1e6/(cpu()-start).Seconds(), "MB/cpu-s")
 		})
 	}
+	b.Run("yardstick/sha256", func(b *testing.B) { // how fast this machine is at the moment
+		body := ordinary(10000)
+		b.SetBytes(int64(len(body)))
+		start := cpu()
+		for b.Loop() {
+			sha256.Sum256(body)
+		}
+		b.ReportMetric(float64(b.N)*float64(len(body))/1e6/(cpu()-start).Seconds(), "MB/cpu-s")
+	})
 	bench("ordinary/1KB", ordinary(1000))
 	bench("ordinary/10KB", ordinary(10000))
 	bench("ordinary/100KB", ordinary(100000))

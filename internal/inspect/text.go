@@ -206,6 +206,9 @@ func (w *worker) scanView(L *level, v *view.View, key class.Key, strong bool, de
 // encoded looks into what may be base64 or hexadecimal.
 func (w *worker) encoded(L *level, v *view.View, r view.Run, key class.Key, strong bool, depth int) {
 	enc := v.B[r.From:r.To]
+	if len(enc) < 24 && plainWord(enc) {
+		return
+	}
 	if r.Hex {
 		L.dec = view.Hex(L.dec[:0], enc)
 		if view.Text(L.dec) {
@@ -239,6 +242,16 @@ func (w *worker) encoded(L *level, v *view.View, r view.Run, key class.Key, stro
 		}
 	}
 	w.foreign(L, v, r, enc, key, strong, depth)
+}
+
+// plainWord says that b is one lower-case word, perhaps with a capital, which an encoding of as many bytes never is.
+func plainWord(b []byte) bool {
+	for _, c := range b[1:] {
+		if c-'a' > 25 {
+			return false
+		}
+	}
+	return true
 }
 
 // foreign looks for text that is not ASCII, which alignments do not show: from the beginning of the run and from behind its first few

@@ -330,3 +330,6 @@ func (t *Text) until(from int, sub string, slot int) int {
 	}
 	return from + i
 }
+
+// Size is the number of states of the scanner's automaton and the bytes of its table.
+func (s *Scanner) Size() (states, bytes int) { return s.auto.Size() }

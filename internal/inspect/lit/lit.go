@@ -20,7 +20,7 @@ type Automaton struct {
 	next  []uint16 // state<<shift | column -> state
 	first []uint16 // state -> index into outs of its first hit; first[state+1] ends them
 	outs  []uint16
-	final []bool // states with at least one hit
+	final uint // states from here on have at least one hit
 	lens  []int32
 }
 
@@ -76,9 +76,8 @@ func Compile(literals []string) (*Automaton, error) {
 			queue = append(queue, n)
 		}
 	}
-	for len(queue) > 0 {
-		s := queue[0]
-		queue = queue[1:]
+	for at := 0; at < len(queue); at++ {
+		s := queue[at]
 		f := fail[s]
 		outs[s] = append(outs[s], outs[f]...)
 		for c := range width {
@@ -91,22 +90,43 @@ func Compile(literals []string) (*Automaton, error) {
 			queue = append(queue, n)
 		}
 	}
+	// States are numbered by depth, for the shallow ones are visited most and should share cache lines; those with hits get the
+	// highest numbers, so that one comparison tells them. The root stays 0.
+	order := append([]int32{0}, queue...)
+	number := make([]uint16, len(outs))
+	k := 0
+	for pass := range 2 {
+		for _, st := range order {
+			if (len(outs[st]) > 0) == (pass == 1) {
+				number[st] = uint16(k)
+				k++
+			}
+		}
+		if pass == 0 {
+			a.final = uint(k)
+		}
+	}
 	a.next = make([]uint16, len(trie))
-	for i, n := range trie {
-		a.next[i] = uint16(n)
+	sorted := make([][]uint16, len(outs))
+	for st, o := range outs {
+		sorted[number[st]] = o
+		for c := range width {
+			a.next[int(number[st])*width+c] = number[trie[st*width+c]]
+		}
 	}
 	a.first = make([]uint16, len(outs)+1)
-	a.final = make([]bool, len(outs))
-	for s, o := range outs {
+	for st, o := range sorted {
 		if len(a.outs)+len(o) > 65535 {
 			return nil, fmt.Errorf("cannot compile %d literals: too many shared suffixes", len(literals))
 		}
 		a.outs = append(a.outs, o...)
-		a.first[s+1] = uint16(len(a.outs))
-		a.final[s] = len(o) > 0
+		a.first[st+1] = uint16(len(a.outs))
 	}
 	return a, nil
 }
+
+// Size is the number of states and the bytes of the table.
+func (a *Automaton) Size() (states, bytes int) { return len(a.first) - 1, 2 * len(a.next) }
 
 // Len is the length in bytes of literal id.
 func (a *Automaton) Len(id uint16) int { return int(a.lens[id]) }
@@ -117,7 +137,7 @@ func (a *Automaton) Scan(text []byte, hits []Hit) []Hit {
 	s := uint(0)
 	for i, c := range text {
 		s = uint(next[s<<shift|uint(a.class[c])])
-		if final[s] {
+		if s >= final {
 			for _, id := range a.outs[a.first[s]:a.first[s+1]] {
 				hits = append(hits, Hit{int32(i + 1), id})
 			}

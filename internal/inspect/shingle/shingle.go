@@ -5,6 +5,7 @@
 package shingle
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/mcpsiem/mcpsiem/internal/inspect/siphash"
@@ -12,11 +13,21 @@ import (
 
 // Bounds of one message's sample; together 64.
 const (
-	MaxValues = 24
-	MaxTokens = 16
-	MaxRuns   = 24
-	words     = 5
+	MaxValues        = 24
+	MaxTokens        = 16
+	MaxRuns          = 24
+	words            = 5
+	base      uint64 = 0x9E3779B97F4A7C15
 )
+
+// basePow is base to the power of words, modulo 2^64.
+var basePow = func() uint64 {
+	p := uint64(1)
+	for range words {
+		p *= base
+	}
+	return p
+}()
 
 // Sample collects one message. Reset before use.
 type Sample struct {
@@ -41,49 +52,52 @@ func (s *Sample) Value(b []byte) {
 // Text adds the words of a text. A short text is also taken as a whole.
 func (s *Sample) Text(b []byte) {
 	var ring [words]uint64
-	n, start := 0, -1
-	var h uint64
-	digit, alpha := false, false
-	for i := 0; i <= len(b); i++ {
+	var roll uint64
+	n := 0
+	for i := 0; i < len(b); {
+		if kinds[b[i]] == 0 {
+			i++
+			continue
+		}
+		start := i
 		var k byte
-		if i < len(b) {
-			k = kinds[b[i]]
+		for i < len(b) && kinds[b[i]] != 0 {
+			k |= kinds[b[i]]
+			i++
 		}
-		if k != 0 {
-			if start < 0 {
-				start, h, digit, alpha = i, 14695981039346656037^s.k0, false, false
-			}
-			digit = digit || k == 2
-			alpha = alpha || k == 1
-			h = (h ^ uint64(b[i]|0x20)) * 1099511628211
-			continue
-		}
-		if start < 0 {
-			continue
-		}
-		if digit && i-start >= 6 && i-start <= 64 && (alpha || i-start >= 7) {
+		h := s.word(b[start:i])
+		if k&digit != 0 && i-start >= 6 && i-start <= 64 && (k&letter != 0 || i-start >= 7) {
 			keep(&s.tokens, s.mix(h), MaxTokens)
 		}
+		// a polynomial over the last five words
+		roll = roll*base + h - ring[n%words]*basePow
 		ring[n%words] = h
 		n++
-		start = -1
 		if n >= words {
-			var r uint64
-			for k := range words {
-				r = (r<<7 | r>>57) ^ ring[(n+k)%words]
-				r *= 0x9E3779B97F4A7C15
-			}
-			keep(&s.runs, s.mix(r), MaxRuns)
+			keep(&s.runs, s.mix(roll), MaxRuns)
 		}
 	}
 	if n > 0 && n < words && len(b) >= 12 {
-		r := s.k1
-		for k := range n {
-			r = (r<<7 | r>>57) ^ ring[k]
-			r *= 0x9E3779B97F4A7C15
-		}
+		r := roll ^ s.k1
 		keep(&s.tokens, s.mix(r), MaxTokens)
 	}
+}
+
+// word hashes a word without regard to case, eight bytes at a time.
+func (s *Sample) word(b []byte) uint64 {
+	const lower = 0x2020202020202020
+	h := s.k0 ^ uint64(len(b))
+	for len(b) >= 8 {
+		h = (h ^ (binary.LittleEndian.Uint64(b) | lower)) * 0x9E3779B97F4A7C15
+		h ^= h >> 29
+		b = b[8:]
+	}
+	var t uint64
+	for i, c := range b {
+		t |= uint64(c|0x20) << (8 * i)
+	}
+	h = (h ^ t) * 0xff51afd7ed558ccd
+	return h ^ h>>32
 }
 
 // mix makes a hash that shows nothing of its input without the key.
@@ -133,16 +147,22 @@ func (s *Sample) Export() []uint64 {
 	return s.out
 }
 
-// kinds: 1 letter or non-ASCII, 2 digit, 3 joiner inside words.
+// The kinds of bytes that make words; 0 ends one.
+const (
+	letter = 1 << iota // or not ASCII
+	digit
+	joiner
+)
+
 var kinds = func() (t [256]byte) {
 	for c := range 256 {
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= 0x80:
-			t[c] = 1
+			t[c] = letter
 		case c >= '0' && c <= '9':
-			t[c] = 2
+			t[c] = digit
 		case c == '_' || c == '-':
-			t[c] = 3
+			t[c] = joiner
 		}
 	}
 	return t

@@ -246,7 +246,7 @@ func (s *Session) Begin(in *Input) { s.w.begin(in.Tenant, in.Server, in.Tool, in
 func (w *worker) fingerprintBody(in *Input) string {
 	var sum [sha256.Size]byte
 	if n, err := hex.Decode(sum[:], []byte(in.BodySHA256[:min(len(in.BodySHA256), 2*sha256.Size)])); err != nil || n != sha256.Size {
-		if len(in.Body) == 0 {
+		if len(in.Body) == 0 || in.Truncated { // the hash of a part says nothing of the whole
 			return ""
 		}
 		sum = sha256.Sum256(in.Body)

@@ -69,19 +69,29 @@ func (w *worker) text(b []byte, key class.Key, strong bool, depth int) (out []by
 	}
 	L := w.level(depth)
 	L.spans = L.spans[:0]
-	L.src = view.View{B: w.masked(L, b)}
-	v := &L.src
-	if nonASCII(b) && view.Fold(&L.views[0], v, &w.hidden) {
-		v = &L.views[0]
+	in := signs(b)
+	L.src.B, L.src.Off = b, nil
+	if in&hasLess != 0 {
+		L.src.B = w.masked(L, b)
 	}
-	if w.body && !strong && !w.quiet {
+	v := &L.src
+	if in&hasHigh != 0 && view.Fold(&L.views[0], v, &w.hidden) {
+		v = &L.views[0]
+		in = signs(v.B)
+	}
+	if w.body && !strong && !w.quiet && len(b) >= 6 {
 		w.sample.Text(v.B)
 	}
 	w.scanView(L, v, key, strong, depth, false)
 	// What an escape hides; three times, for escapes of escapes. Quoted-printable has a sign that is common in other text, so that it is a
 	// view of its own, of the text as it came and of what the escapes hid.
-	cur := w.unescaped(L, v, 1, 3, key, strong, depth)
-	w.quoted(L, v, key, strong, depth)
+	cur := v
+	if in&hasEscape != 0 {
+		cur = w.unescaped(L, v, 1, 3, key, strong, depth)
+	}
+	if in&hasEquals != 0 {
+		w.quoted(L, v, key, strong, depth)
+	}
 	if cur != v {
 		w.quoted(L, cur, key, strong, depth)
 	}
@@ -125,6 +135,29 @@ func (w *worker) quoted(L *level, v *view.View, key class.Key, strong bool, dept
 		return
 	}
 	w.unescaped(L, q, 4, 1, key, strong, depth)
+}
+
+// Signs of views, found in one pass.
+const (
+	hasHigh = 1 << iota // a byte that is not ASCII
+	hasEscape
+	hasEquals
+	hasLess
+)
+
+var signTable = func() (t [256]uint8) {
+	for c := 0x80; c < 256; c++ {
+		t[c] = hasHigh
+	}
+	t['%'], t['&'], t['\\'], t['='], t['<'] = hasEscape, hasEscape, hasEscape, hasEquals, hasLess
+	return t
+}()
+
+func signs(b []byte) (s uint8) {
+	for _, c := range b {
+		s |= signTable[c]
+	}
+	return s
 }
 
 func edges(b []byte) (first, last byte) {

@@ -5,6 +5,7 @@ package lit
 import (
 	"fmt"
 	"math/bits"
+	"strings"
 )
 
 // Hit says that literal Lit ends just before byte End.
@@ -22,23 +23,33 @@ type Automaton struct {
 	outs  []uint16
 	final uint // states from here on have at least one hit
 	lens  []int32
+	exact []string // of literals with shared columns: what must stand there
 }
 
 // Compile builds the automaton. Empty literals are ignored. It fails only if the literals need more than 65,535 states.
 func Compile(literals []string) (*Automaton, error) {
 	a := &Automaton{}
+	// A small table is a fast one: letters, digits and common signs have columns of their own, all other bytes share eight, and
+	// literals that hold such a byte are compared once more when they hit.
 	columns := 1
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyz0123456789-_.:/= '\"<@&$!") {
+		a.class[c] = uint8(columns)
+		columns++
+	}
+	own := a.class
+	shared := columns
 	for _, l := range literals {
+		exact := ""
 		for i := range len(l) {
 			c := lower(l[i])
-			if a.class[c] == 0 {
-				if columns > 255 {
-					return nil, fmt.Errorf("cannot compile literals: more than 255 distinct bytes")
-				}
-				a.class[c] = uint8(columns)
-				columns++
+			if own[c] != 0 {
+				continue
 			}
+			exact = strings.ToLower(l)
+			a.class[c] = uint8(shared + int(c&7))
+			columns = shared + 8
 		}
+		a.exact = append(a.exact, exact)
 	}
 	for c := 'a'; c <= 'z'; c++ {
 		a.class[c-32] = a.class[c]
@@ -54,7 +65,7 @@ func Compile(literals []string) (*Automaton, error) {
 		}
 		s := 0
 		for i := range len(l) {
-			c := int(a.class[l[i]])
+			c := int(a.class[lower(l[i])])
 			n := int(trie[s*width+c])
 			if n == 0 {
 				n = len(outs)
@@ -139,11 +150,24 @@ func (a *Automaton) Scan(text []byte, hits []Hit) []Hit {
 		s = uint(next[s<<shift|uint(a.class[c])])
 		if s >= final {
 			for _, id := range a.outs[a.first[s]:a.first[s+1]] {
+				if x := a.exact[id]; x != "" && !equal(text[i+1-len(x):i+1], x) {
+					continue
+				}
 				hits = append(hits, Hit{int32(i + 1), id})
 			}
 		}
 	}
 	return hits
+}
+
+// equal compares b, in lower case, with s.
+func equal(b []byte, s string) bool {
+	for i, c := range b {
+		if lower(c) != s[i] {
+			return false
+		}
+	}
+	return true
 }
 
 func lower(c byte) byte {

@@ -11,8 +11,8 @@ import (
 // The automaton finds exactly what looking for each literal alone finds.
 func TestScanAgreesWithSearch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		literals := rapid.SliceOfN(rapid.StringMatching(`[abAB-]{1,4}`), 1, 8).Draw(t, "literals")
-		text := []byte(rapid.StringMatching(`[abcAB -]{0,60}`).Draw(t, "text"))
+		literals := rapid.SliceOfN(rapid.StringMatching(`[abAB(é;-]{1,4}`), 1, 8).Draw(t, "literals")
+		text := []byte(rapid.StringMatching(`[abcAB(,;éè -]{0,60}`).Draw(t, "text"))
 		a, err := Compile(literals)
 		if err != nil {
 			t.Fatal(err)

@@ -104,6 +104,11 @@ func (t *Text) valueAt(i int) (int, ID) {
 		if j > i && g[j].sep == 'x' {
 			break
 		}
+		if j == i+1 && !singles && first != 4 { // no card and no other number begins like this?
+			if first > 15 || n > 15 || s.starts[g[j].sep][(first*16+n)/64]>>((first*16+n)%64)&1 == 0 {
+				break
+			}
+		}
 		if total < 6 {
 			continue
 		}

@@ -20,6 +20,7 @@ type Scanner struct {
 	tokens  [maxToken + 1][]tokenRef
 	shapes  [maxDigits + 1][4]uint64 // digits -> set of lengths of the first two groups, first*16+second
 	words   []uint64                 // class -> bit of its words; 0 if it has none
+	starts  [256][4]uint64           // separator -> set of lengths of the two groups around it that begin a number
 	keys    map[string]ID
 	keyWord map[string]uint64
 }
@@ -101,6 +102,7 @@ func NewScanner(classes []Class, marks []string) (*Scanner, error) {
 			for _, p := range append(append([]string{}, r.Groups...), r.Loose...) {
 				a, b := groupLen(p[0]), groupLen(p[2])
 				s.shapes[r.Digits][(a*16+b)/64] |= 1 << ((a*16 + b) % 64)
+				s.starts[p[1]][(a*16+b)/64] |= 1 << ((a*16 + b) % 64)
 			}
 		}
 		for j := range c.Tokens {

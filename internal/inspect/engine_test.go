@@ -78,6 +78,16 @@ func TestUnexaminable(t *testing.T) {
 	}
 }
 
+func TestTimeout(t *testing.T) {
+	e := testEngine(t, func(c *Config) { c.Timeout = 1 })
+	if out := redact(t, e, string(ordinary(100000))); out.Withheld != ReasonFailed || out.Body != nil {
+		t.Errorf("withheld %q, %d bytes", out.Withheld, len(out.Body))
+	}
+	if out := redact(t, e, `{"a":"bob@corp.example"}`); strings.Contains(string(out.Body), "bob") {
+		t.Error("content passes after a timeout")
+	}
+}
+
 func TestPolicyActions(t *testing.T) {
 	f := func(action, class, value, want string, not ...string) {
 		t.Helper()

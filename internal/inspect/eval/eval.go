@@ -1,5 +1,6 @@
-// Package eval measures inspection on labelled data laid out as docs/evaluation.md says: a folder with pii/, secrets/, mcp/ and benign-tools/.
-// Slices are never pooled.
+// Package eval measures inspection on labelled data: a folder with pii/*.json (texts with spans), secrets/*.jsonl (examples and negative
+// examples of rules), mcp/*.jsonl (messages by label) and benign-tools/servers_dev.jsonl (servers with their tool definitions). What is
+// not there is reported as such. Slices are never pooled.
 package eval
 
 import (

@@ -273,7 +273,7 @@ Then look:
 
   %s tail%s
   %s status%s
-  %s query%s "SELECT started, principal_id, server, tool, outcome FROM mcp_calls ORDER BY started DESC LIMIT 20"
+  %s query%s "SELECT started, principal_id, server, tool, outcome FROM mcp_calls WHERE started > now() - INTERVAL 1 HOUR ORDER BY started DESC LIMIT 20"
 
 `, e.PID, e.OTLPHTTP, e.OTLPGRPC, d.Secret(state.SecretOTLPToken), e.ClickHouseHTTP, e.ClickHouse, d.Secret(state.SecretClickHouseRead),
 		e.NATS, d.Secret(state.SecretNATSViewer), e.Metrics, e.Health, d, tap, arg, tap, self, stateArg, self, stateArg, self, stateArg)

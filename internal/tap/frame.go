@@ -9,7 +9,7 @@ type Frame struct {
 	Direction string    // event.ClientToServer or event.ServerToClient: of the JSON-RPC message, not of the HTTP request
 	Data      []byte    // owned by the Recorder from here on; at most the capture limit
 	Size      int64     // true size, bytes
-	SHA256    [32]byte  // of the whole unit, also where Data is cut
+	SHA256    [32]byte  // of the whole unit, also where Data is cut; zero where bytes of it were not seen
 	Truncated bool      // Size > len(Data)
 	At        time.Time // when its last byte was seen
 	FirstByte time.Time // when its first byte was seen; zero where not known

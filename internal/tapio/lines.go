@@ -14,7 +14,8 @@ var newline = []byte{'\n'}
 
 // lineFramer cuts a byte stream into lines, the messages of MCP's stdio transport. A line's end, LF or CRLF, is not part of
 // the frame; everything else is, whatever it is: blank lines, a byte order mark, text that is no JSON. Of a line longer than
-// limit the beginning is kept, and size and hash are of the whole. A last line without an end is a frame too.
+// limit the beginning is kept, and size and hash are of the whole. Of a line whose middle passed faster than it could be looked
+// at the beginning is kept and the size is known, the hash is not. A last line without an end is a frame too.
 type lineFramer struct {
 	direction string
 	limit     int
@@ -27,6 +28,7 @@ type lineFramer struct {
 	cr      bool // a CR is held back: it counts only if no LF follows
 	hash    hash.Hash
 	hashed  bool // hash holds the begun line: it is longer than limit
+	holed   bool // bytes of the begun line are missing: nothing more of it is kept, and it has no hash
 	first   time.Time
 }
 
@@ -53,21 +55,32 @@ func (f *lineFramer) feed(b []byte, at time.Time) {
 	}
 }
 
-// gap says that bytes are missing here: lines line ends, and behind the last one more bytes if tail. Every frame that they
-// touch is lost, the begun one included.
-func (f *lineFramer) gap(lines int, tail bool) {
-	n := lines
-	if tail {
-		n++
+// gap says that bytes are missing here. A begun line goes on through them; every other frame that they touch is lost.
+func (f *lineFramer) gap(g gap, at time.Time) {
+	n := g.lines
+	if f.partial && !f.skip {
+		f.holed = true
+		f.size += int64(g.head)
+		if f.cr && g.head > 0 {
+			f.size++
+		}
+		f.cr = f.cr && g.head == 0 && g.lines == 0
+		if g.lines == 0 {
+			return
+		}
+		f.emitPartial(at)
+		n--
+	} else if f.skip && g.lines > 0 {
+		n-- // counted already
 	}
-	if f.skip {
-		n-- // the first of them is counted already
+	if g.tail && !(f.skip && g.lines == 0) {
+		n++
 	}
 	if n > 0 {
 		f.stream.Lost(f.direction, n)
 	}
 	f.reset()
-	f.skip = tail
+	f.skip = g.tail
 }
 
 // end closes the stream: a begun line is a frame.
@@ -119,6 +132,9 @@ func (f *lineFramer) grow(b []byte, at time.Time) {
 
 func (f *lineFramer) add(b []byte) {
 	f.size += int64(len(b))
+	if f.holed {
+		return
+	}
 	if !f.hashed {
 		room := f.limit - len(f.acc)
 		if len(b) <= room {
@@ -141,13 +157,15 @@ func (f *lineFramer) emitPartial(at time.Time) {
 		Direction: f.direction,
 		Data:      f.acc,
 		Size:      f.size,
-		Truncated: f.hashed,
+		Truncated: f.hashed || f.holed,
 		At:        at,
 		FirstByte: f.first,
 	}
-	if f.hashed {
+	switch {
+	case f.holed:
+	case f.hashed:
 		f.hash.Sum(fr.SHA256[:0])
-	} else {
+	default:
 		fr.SHA256 = sha256.Sum256(f.acc)
 	}
 	f.acc = nil // the stream owns it now
@@ -156,7 +174,7 @@ func (f *lineFramer) emitPartial(at time.Time) {
 }
 
 func (f *lineFramer) reset() {
-	f.partial, f.size, f.cr, f.hashed = false, 0, false, false
+	f.partial, f.size, f.cr, f.hashed, f.holed = false, 0, false, false, false
 	f.acc = f.acc[:0]
 }
 
@@ -177,7 +195,7 @@ func readLines(m *mailbox, limit int, stream tap.Stream) {
 		for _, k := range marks {
 			f := &framers[k.way]
 			if k.gap.open {
-				f.gap(k.gap.lines, k.gap.tail)
+				f.gap(k.gap, k.at)
 			}
 			if from < k.end {
 				f.feed(buf[from:k.end], k.at)

@@ -41,8 +41,23 @@ type mark struct {
 // gap is what was dropped in one place of one direction.
 type gap struct {
 	open  bool
+	head  int  // bytes before the first line end, or all where there is none
 	lines int  // line ends among the bytes
 	tail  bool // the bytes do not end with a line end
+}
+
+// add takes note of dropped bytes.
+func (g *gap) add(b []byte) {
+	g.open = true
+	if g.lines == 0 {
+		if end := bytes.IndexByte(b, '\n'); end >= 0 {
+			g.head += end
+		} else {
+			g.head += len(b)
+		}
+	}
+	g.lines += bytes.Count(b, newline)
+	g.tail = b[len(b)-1] != '\n'
 }
 
 func newMailbox(limit int) *mailbox {
@@ -60,9 +75,7 @@ func (m *mailbox) put(w way, b []byte, at time.Time) {
 	switch {
 	case m.off || m.closed:
 	case len(m.buf)+len(b) > m.limit:
-		g.open = true
-		g.lines += bytes.Count(b, newline)
-		g.tail = b[len(b)-1] != '\n'
+		g.add(b)
 	default:
 		m.buf = append(m.buf, b...)
 		m.marks = append(m.marks, mark{end: len(m.buf), at: at, way: w, gap: *g})

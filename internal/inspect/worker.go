@@ -25,23 +25,25 @@ const (
 
 // worker holds everything that one message needs, for reuse by the next.
 type worker struct {
-	e        *Engine
-	tenants  map[string]*pseudonym.Writer
-	writer   *pseudonym.Writer
-	policy   policy.View
-	keys     map[string]keyInfo
-	levels   []*level
-	path     [][]byte
-	pathText []string
-	found    []finding
-	values   []byte // what findings refer to
-	hidden   view.Hidden
-	changed  bool
-	identity bool // leave what says who acted
-	deadline time.Time
-	ticks    int
-	trace    []Found // not nil: note what is found in the outermost text
-	expanded int     // bytes decompressed for this message
+	e           *Engine
+	tenants     map[string]*pseudonym.Writer
+	writer      *pseudonym.Writer
+	policy      policy.View
+	keys        map[string]keyInfo
+	levels      []*level
+	cleanTexts  map[string]struct{} // attributes that held nothing, by mode, name and value
+	cleanKeyBuf []byte
+	path        [][]byte
+	pathText    []string
+	found       []finding
+	values      []byte // what findings refer to
+	hidden      view.Hidden
+	changed     bool
+	identity    bool // leave what says who acted
+	deadline    time.Time
+	ticks       int
+	trace       []Found // not nil: note what is found in the outermost text
+	expanded    int     // bytes decompressed for this message
 
 	time   int64
 	counts map[class.ID]int
@@ -92,7 +94,7 @@ type hit struct {
 }
 
 func (w *worker) init(e *Engine) {
-	*w = worker{e: e, tenants: map[string]*pseudonym.Writer{}, keys: map[string]keyInfo{}, counts: map[class.ID]int{}}
+	*w = worker{e: e, tenants: map[string]*pseudonym.Writer{}, keys: map[string]keyInfo{}, cleanTexts: map[string]struct{}{}, counts: map[class.ID]int{}}
 }
 
 func (w *worker) begin(tenant, server, tool string, at int64) {
@@ -163,6 +165,14 @@ func (w *worker) message(in *Input) (out []byte, reason string) {
 
 // attribute examines a text of the record that is not the body.
 func (w *worker) attribute(field, text string, mode Mode) (string, bool) {
+	// Attributes repeat: what held nothing is not looked at again.
+	w.cleanKeyBuf = append(append(append(append(w.cleanKeyBuf[:0], byte(mode)), field...), 0), text...)
+	if len(text) <= 64 {
+		if _, ok := w.cleanTexts[string(w.cleanKeyBuf)]; ok {
+			return text, true
+		}
+	}
+	n, hidden := len(w.found), w.hidden
 	w.identity = mode == Identity
 	defer func() { w.identity = false }()
 	strong := mode != Full
@@ -178,7 +188,13 @@ func (w *worker) attribute(field, text string, mode Mode) (string, bool) {
 	if changed {
 		return string(out), true
 	}
-	return text, !w.late() || !time.Now().After(w.deadline)
+	if len(text) <= 64 && n == len(w.found) && hidden == w.hidden {
+		if len(w.cleanTexts) >= maxKeys {
+			clear(w.cleanTexts)
+		}
+		w.cleanTexts[string(w.cleanKeyBuf)] = struct{}{}
+	}
+	return text, true
 }
 
 // keyInfo is what is known of the name of a member, so that names, which repeat, are examined once.

@@ -121,6 +121,15 @@ var machine = func() map[string]bool {
 	return m
 }()
 
+// known are the names of the schema, which hold nothing.
+var known = func() map[string]bool {
+	m := map[string]bool{}
+	for _, f := range event.Schema {
+		m[f.Attr] = true
+	}
+	return m
+}()
+
 func modeOf(attr string) engine.Mode {
 	switch {
 	case identity[attr]:
@@ -162,6 +171,9 @@ func (r *rewriter) maps(m pcommon.Map) {
 			continue
 		}
 		r.value(k, v, modeOf(k))
+		if known[k] {
+			continue
+		}
 		if n := r.text("", k, engine.Strong); n != k {
 			bad = append(bad, k)
 		}

@@ -33,12 +33,12 @@ func Poison(signals map[string]float64, threshold float64) (name string, score f
 var secretClasses = sync.OnceValue(func() map[string]bool {
 	m := map[string]bool{}
 	for i := range class.Classes {
-		if class.Classes[i].Tags&class.Secret != 0 {
+		if class.Classes[i].Leaks() {
 			m[class.Classes[i].Name] = true
 		}
 	}
 	return m
 })
 
-// IsSecret reports whether the data class is one of credentials.
+// IsSecret reports whether a value of the data class in content is a leaked credential.
 func IsSecret(dataClass string) bool { return secretClasses()[dataClass] }

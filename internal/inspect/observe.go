@@ -98,7 +98,7 @@ func (w *worker) finish(out *Output) {
 		if c.Name == "private_key" {
 			s.AtLeast(signal.PrivateKey, 1)
 		}
-		if c.Tags&class.Secret != 0 && c.Name != "request_state" && c.Name != "session_id" {
+		if c.Leaks() {
 			switch f.part {
 			case signal.Arguments:
 				s.AtLeast(signal.SecretInArguments, 1)

@@ -82,3 +82,9 @@ func (c *Class) TagNames() (out []string) {
 	}
 	return out
 }
+
+// Leaks says whether a value of the class in content is a leaked credential. The handles that the protocol itself hands back and
+// forth, sessions and states, are secret but not leaks.
+func (c *Class) Leaks() bool {
+	return c.Tags&Secret != 0 && c.Name != "request_state" && c.Name != "session_id"
+}

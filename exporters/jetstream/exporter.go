@@ -143,6 +143,10 @@ func (e *jsExporter) setup(ctx context.Context) error {
 	return nil
 }
 
+// shares says whether what the records of a batch have alike is written once. Whoever reads EVENTS decodes resource and record
+// together; RAW is for processors, which look at records alone.
+func (e *jsExporter) shares() bool { return e.cfg.Stream == streams.Events }
+
 func (e *jsExporter) consume(ctx context.Context, ld plog.Logs) error {
 	if ld.LogRecordCount() == 0 {
 		return nil
@@ -154,6 +158,9 @@ func (e *jsExporter) consume(ctx context.Context, ld plog.Logs) error {
 		if err := e.setup(ctx); err != nil {
 			return fmt.Errorf("cannot store the batch: %w", err)
 		}
+	}
+	if e.shares() {
+		event.Hoist(ld)
 	}
 	limit := int(e.nc.MaxPayload()) - headerReserve
 	var parts []part

@@ -27,7 +27,7 @@ func newLogs(ctx context.Context, set exporter.Settings, cfg component.Config) (
 	}
 	// No queue and no retry: the caller's acknowledgement is ours. No timeout: ack_wait bounds each publish.
 	return exporterhelper.NewLogs(ctx, set, cfg, e.consume,
-		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
+		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: e.shares()}),
 		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}),
 		exporterhelper.WithStart(e.start),
 		exporterhelper.WithShutdown(e.shutdown))

@@ -2,6 +2,7 @@
 package attr
 
 import (
+	"encoding/binary"
 	"slices"
 	"strconv"
 
@@ -60,16 +61,25 @@ func Strings(v pcommon.Value) []string {
 	return out
 }
 
+// Ints reads what PutInts wrote, or a list of numbers.
 func Ints(v pcommon.Value) []uint64 {
-	if v.Type() != pcommon.ValueTypeSlice {
-		return nil
+	switch v.Type() {
+	case pcommon.ValueTypeBytes:
+		b := v.Bytes().AsRaw()
+		out := make([]uint64, 0, len(b)/8)
+		for ; len(b) >= 8; b = b[8:] {
+			out = append(out, binary.LittleEndian.Uint64(b))
+		}
+		return out
+	case pcommon.ValueTypeSlice:
+		s := v.Slice()
+		out := make([]uint64, 0, s.Len())
+		for i := range s.Len() {
+			out = append(out, uint64(Int(s.At(i))))
+		}
+		return out
 	}
-	s := v.Slice()
-	out := make([]uint64, 0, s.Len())
-	for i := range s.Len() {
-		out = append(out, uint64(Int(s.At(i))))
-	}
-	return out
+	return nil
 }
 
 func Labels(v pcommon.Value) map[string]string {
@@ -98,12 +108,13 @@ func PutStrings(m pcommon.Map, k string, s []string) {
 	}
 }
 
+// PutInts writes numbers as bytes, eight to each, little-endian: a list of values would cost an allocation for each.
 func PutInts(m pcommon.Map, k string, s []uint64) {
-	out := m.PutEmptySlice(k)
-	out.EnsureCapacity(len(s))
+	b := make([]byte, 0, 8*len(s))
 	for _, x := range s {
-		out.AppendEmpty().SetInt(int64(x))
+		b = binary.LittleEndian.AppendUint64(b, x)
 	}
+	m.PutEmptyBytes(k).FromRaw(b)
 }
 
 // Maps are written in key order, so that equal events have equal bytes.

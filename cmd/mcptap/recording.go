@@ -55,7 +55,7 @@ func (f *flags) addRecording(defaultName, buffer string) {
 	f.str(&r.tapID, "tap-id", "ID", "", "the tap's id, the same at each start; without it HOSTNAME/NAME")
 	f.size(&r.spoolMax, "spool-max", "256MiB", "disk space for events while the collector is away, for all taps of a state folder")
 	f.size(&r.captureLimit, "capture-limit", "8MiB", "how much of a message is recorded; of a longer one also size and hash")
-	f.size(&r.buffer, "buffer", buffer, "memory for copies that wait to be looked at; what does not fit is counted as lost")
+	f.size(&r.buffer, "buffer", buffer, "memory for copies that wait to be looked at, beside two messages of the capture limit; what does not fit is counted as lost")
 	f.duration(&r.flushInterval, "flush-interval", tap.DefaultFlushInterval, "how long an event may wait before it is sent")
 	f.duration(&r.requestTTL, "request-timeout", 15*time.Minute, "when a request without an answer is recorded as timed out")
 	f.duration(&r.shutdownTimeout, "shutdown-timeout", 2*time.Second, "at the end, how long to go on sending; what is left then goes to the spool")
@@ -82,10 +82,12 @@ func (r *recordingFlags) recorder(log *slog.Logger) (*tap.Recorder, error) {
 	if u, err := url.Parse(r.endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, errors.New("cannot record: --endpoint is not an http or https URL")
 	}
+	// A message of the largest size in each direction must fit beside whatever else waits.
+	queue := r.buffer + 2*r.captureLimit
 	cfg := tap.Config{
 		TapID: r.tapID, Endpoint: r.endpoint, TokenFile: r.tokenFile,
 		TLS:           tap.TLSConfig{CAFile: r.ca, CertFile: r.cert, KeyFile: r.key, InsecureSkipVerify: r.insecure},
-		SpoolMaxBytes: r.spoolMax, QueueBytes: r.buffer, CaptureLimit: int(r.captureLimit), FlushInterval: r.flushInterval,
+		SpoolMaxBytes: r.spoolMax, QueueBytes: queue, CaptureLimit: int(r.captureLimit), FlushInterval: r.flushInterval,
 		RequestTimeout: r.requestTTL, Logger: log,
 	}
 	if state := r.state(); state != "" {

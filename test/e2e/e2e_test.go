@@ -3,6 +3,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,7 +42,7 @@ func TestCommands(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitready": waitReady, "endpoint": endpoint, "waitrows": waitRows,
+			"waitready": waitReady, "endpoint": endpoint, "waitrows": waitRows, "post": post,
 		},
 	})
 }
@@ -65,6 +66,24 @@ func waitReady(ts *testscript.TestScript, _ bool, _ []string) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	ts.Fatalf("mcpsiem is not ready after two minutes")
+}
+
+// post PATH FILE [stranger] sends a file of OTLP JSON, with the installation's token unless a stranger does it.
+func post(ts *testscript.TestScript, neg bool, args []string) {
+	req, err := http.NewRequest(http.MethodPost, "http://"+endpoints(ts)["otlp_http"].(string)+args[0], strings.NewReader(ts.ReadFile(args[1])))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	if len(args) < 3 {
+		token, err := os.ReadFile(filepath.Join(ts.Getenv("MCPSIEM_STATE"), "secrets", "otlp.token"))
+		ts.Check(err)
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	}
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	resp.Body.Close()
+	if ok := resp.StatusCode == http.StatusOK; ok == neg {
+		ts.Fatalf("answered %s", resp.Status)
+	}
 }
 
 // endpoint VAR sets VAR to the base URL of OTLP over HTTP.

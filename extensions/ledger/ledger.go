@@ -166,7 +166,8 @@ func (l *ledger) cycle(ctx context.Context) (more bool, err error) {
 		if i < len(msgs)-1 {
 			err = m.Ack()
 		} else {
-			c, cancel := context.WithTimeout(ctx, apiTimeout)
+			// Also while it is being stopped: what is not acknowledged now waits for AckWait.
+			c, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
 			err = m.DoubleAck(c) // the server has seen the others by then
 			cancel()
 		}

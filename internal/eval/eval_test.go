@@ -139,7 +139,7 @@ func TestEverySlice(t *testing.T) {
 		"pii/x.json": js(t, []obj{
 			{"full_text": "é " + phone, "spans": []obj{
 				{"entity_type": "EMAIL_ADDRESS", "start_position": 11, "end_position": 26},
-				{"entity_type": "PERSON", "start_position": 47, "end_position": 53},
+				{"entity_type": "ORGANIZATION", "start_position": 47, "end_position": 53},
 			}},
 			{"full_text": harmless, "spans": nil},
 		}),
@@ -182,8 +182,8 @@ func TestEverySlice(t *testing.T) {
 	if !s.Claimed || s.FalsePositives != 1 || s.Precision != 0.5 || math.Abs(s.F1-2.0/3) > 1e-9 || s.Redacted != 1 {
 		t.Errorf("%+v", *s.PII)
 	}
-	if s = want(t, r, "pii/PERSON", 1, 0); s.Claimed {
-		t.Error("PERSON is claimed")
+	if s = want(t, r, "pii/ORGANIZATION", 1, 0); s.Claimed {
+		t.Error("ORGANIZATION is claimed")
 	}
 
 	var n int64

@@ -7,11 +7,12 @@ import (
 	"slices"
 )
 
-// piiClasses are the types of the labels that a data class of ours is for. All others are reported as not claimed: names, places and
-// dates in running text are not looked for, only where a field's name says what it holds.
+// piiClasses are the types of the labels that a data class of ours is for; all others are reported as not claimed. Of dates only
+// those of birth are looked for, and names and addresses only where the text or a field's name says that one follows: the labels do not
+// tell those apart, so all count.
 var piiClasses = map[string][]string{
 	"EMAIL_ADDRESS": {"email"}, "CREDIT_CARD": {"card"}, "PHONE_NUMBER": {"phone"}, "US_SSN": {"us_ssn"}, "IBAN_CODE": {"iban"},
-	"IP_ADDRESS": {"ip"}, "US_DRIVER_LICENSE": {"driver_license"},
+	"IP_ADDRESS": {"ip"}, "US_DRIVER_LICENSE": {"driver_license"}, "PERSON": {"person"}, "ADDRESS": {"address"}, "DATE_TIME": {"birth_date"},
 }
 
 type span struct {

@@ -16,13 +16,13 @@ func (r *Report) Write(w io.Writer) error {
 	r.section(&b, KindAttack, "Attacks: found")
 	r.section(&b, KindBenign, "Harmless: false positives")
 	if r.has(KindPII) {
-		fmt.Fprintf(&b, "\n%-42s %6s %6s %8s %17s %9s %7s %9s\n", "Personal data, by spans", "n", "found", "recall", "", "precision", "F1", "redacted")
+		fmt.Fprintf(&b, "\n%-56s %6s %6s %8s %17s %9s %7s %9s\n", "Personal data, by spans", "n", "found", "recall", "", "precision", "F1", "redacted")
 		for _, s := range r.of(KindPII) {
 			if !s.Claimed {
-				fmt.Fprintf(&b, "%-42s %6d %6s %8s %17s %9s %7s %8.1f%%\n", s.Slice, s.N, "", "", "not claimed", "", "", percent(s.Redacted, s.N))
+				fmt.Fprintf(&b, "%-56s %6d %6s %8s %17s %9s %7s %8.1f%%\n", s.Slice, s.N, "", "", "not claimed", "", "", percent(s.Redacted, s.N))
 				continue
 			}
-			fmt.Fprintf(&b, "%-42s %6d %6d %7.1f%% %17s %8.1f%% %7.3f %8.1f%%\n", s.Slice, s.N, s.Hits, 100*s.Rate, interval(&s.Count), 100*s.Precision, s.F1, percent(s.Redacted, s.N))
+			fmt.Fprintf(&b, "%-56s %6d %6d %7.1f%% %17s %8.1f%% %7.3f %8.1f%%\n", s.Slice, s.N, s.Hits, 100*s.Rate, interval(&s.Count), 100*s.Precision, s.F1, percent(s.Redacted, s.N))
 		}
 	}
 	b.WriteByte('\n')
@@ -58,7 +58,7 @@ func (r *Report) section(b *strings.Builder, kind, title string) {
 	if !r.has(kind) {
 		return
 	}
-	fmt.Fprintf(b, "\n%-42s %6s %6s %8s %17s  %s\n", title, "n", "hits", "rate", "", "by detector")
+	fmt.Fprintf(b, "\n%-56s %6s %6s %8s %17s  %s\n", title, "n", "hits", "rate", "", "by detector")
 	for _, s := range r.of(kind) {
 		line(b, s.Slice, &s.Count, tally(s.ByDetector))
 		if len(s.BySubtype) > 1 {
@@ -83,7 +83,7 @@ func (r *Report) section(b *strings.Builder, kind, title string) {
 }
 
 func line(b *strings.Builder, name string, c *Count, more string) {
-	s := fmt.Sprintf("%-42s %6d %6d %7.1f%% %17s  %s", name, c.N, c.Hits, 100*c.Rate, interval(c), more)
+	s := fmt.Sprintf("%-56s %6d %6d %7.1f%% %17s  %s", name, c.N, c.Hits, 100*c.Rate, interval(c), more)
 	b.WriteString(strings.TrimRight(s, " ") + "\n")
 }
 

@@ -32,7 +32,6 @@ type command struct {
 	example string
 	flags   func(*flags) // declares the command's flags
 	run     func(*flags, []string) error
-	hidden  bool
 }
 
 // commands in the order in which help lists them.

@@ -13,8 +13,6 @@ const (
 	scimUser       = "urn:ietf:params:scim:schemas:core:2.0:User"
 	scimGroup      = "urn:ietf:params:scim:schemas:core:2.0:Group"
 	scimEnterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-	// scimOurs carries what SCIM has no place for.
-	scimOurs = "urn:mcpsiem:params:scim:schemas:extension:1.0:User"
 )
 
 type scimResource struct {

@@ -33,7 +33,6 @@ type shipper struct {
 	healthy  bool // the last attempt succeeded; true before the first
 	closing  bool // run sends what is in memory and ends
 	stats    shipStats
-	lostN    func(uint64)
 }
 
 type shipStats struct{ shipped, batches, retries, quarantined, spooled, lost uint64 }

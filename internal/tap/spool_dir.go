@@ -181,7 +181,7 @@ func (d *spoolDir) begin() error {
 		return fmt.Errorf("cannot make spool segment: %w", err)
 	}
 	copy(d.wHead[:], segMagic[:])
-	if _, err := rand.Read(d.wHead[8:]); err == nil {
+	if _, err = rand.Read(d.wHead[8:]); err == nil {
 		_, err = f.WriteAt(d.wHead[:], 0)
 	}
 	if err != nil {

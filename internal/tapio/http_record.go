@@ -392,11 +392,3 @@ func looksLikeMessage(b []byte) bool {
 func isMessage(b []byte) bool {
 	return looksLikeMessage(b) && bytes.Contains(b, []byte(`"jsonrpc"`))
 }
-
-// directionOf is event.ClientToServer for requests.
-func directionOf(request bool) string {
-	if request {
-		return event.ClientToServer
-	}
-	return event.ServerToClient
-}

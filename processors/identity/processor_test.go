@@ -184,8 +184,7 @@ func run(t testing.TB, p *identityProcessor, es ...event.Event) []event.Event {
 	for i := range es {
 		es[i].Encode(sl.LogRecords().AppendEmpty())
 	}
-	ld, err := p.process(context.Background(), ld)
-	if err != nil {
+	if _, err := p.process(context.Background(), ld); err != nil {
 		t.Fatal(err)
 	}
 	var out []event.Event

@@ -176,6 +176,9 @@ func (d *demo) witnessServer(name, side string, upstream *url.URL) (*httptest.Se
 	return httptest.NewServer(h), nil
 }
 
+// goClient talks as a client that can still do what later versions deprecate: there is much of it about.
+//
+//lint:file-ignore SA1019 sampling and roots are deprecated in 2026-07-28, and in use
 func (d *demo) goClient(ctx context.Context, t mcp.Transport, version string, script func(context.Context, *mcp.ClientSession) error) error {
 	client := mcp.NewClient(&mcp.Implementation{Name: "demo-go", Version: "1.0.0"}, &mcp.ClientOptions{
 		CreateMessageHandler: func(context.Context, *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {

@@ -126,7 +126,7 @@ func Run(ctx context.Context, files []string, started func()) error {
 // Batches are short-lived: collecting them less often saves a tenth of the CPU for some memory. Near the soft limit the collector
 // works as hard as ever. GOGC and GOMEMLIMIT win.
 const (
-	gcPercent   = 300
+	gcPercent   = 200
 	memoryLimit = 1 << 30 // bytes
 )
 

@@ -6,12 +6,14 @@
 package detectors
 
 import (
+	"github.com/mcpsiem/mcpsiem/detectors/budget"
 	"github.com/mcpsiem/mcpsiem/detectors/capturegap"
 	"github.com/mcpsiem/mcpsiem/detectors/captureloss"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialleak"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
 	"github.com/mcpsiem/mcpsiem/detectors/injection"
 	"github.com/mcpsiem/mcpsiem/detectors/protocolanomaly"
+	"github.com/mcpsiem/mcpsiem/detectors/ratelimit"
 	"github.com/mcpsiem/mcpsiem/detectors/tooldrift"
 )
 
@@ -25,4 +27,6 @@ var All = []engine.Definition{
 	protocolanomaly.Definition,
 	captureloss.Definition,
 	capturegap.Definition,
+	budget.Definition,
+	ratelimit.Definition,
 }

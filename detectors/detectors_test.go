@@ -2,6 +2,7 @@ package detectors
 
 import (
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -94,21 +95,28 @@ func TestFixturesTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range s.Cases {
-			_, problems := s.Check(i, All)
-			for _, p := range problems {
-				if !strings.Contains(p, "not expected") { // other detectors may have more to say
-					t.Error(p)
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(filepath.Join(filepath.Dir(name), "..")) // files that the fixture names are relative to its detector
+			for i := range s.Cases {
+				_, problems := s.Check(i, All)
+				for _, p := range problems {
+					if !strings.Contains(p, "not expected") { // other detectors may have more to say
+						t.Error(p)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 
 func newEngine(t testing.TB) *engine.Engine {
 	s := engine.Settings{Lateness: engine.DefaultLateness, FutureSkew: engine.DefaultFutureSkew}
+	files := map[string]map[string]any{ // without which these are silent
+		"budget":     {"file": "budget/testdata/budgets.yaml"},
+		"rate_limit": {"file": "ratelimit/testdata/limits.yaml"},
+	}
 	for _, d := range All {
-		in, err := d.New(nil)
+		in, err := d.New(files[d.Spec.ID])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,6 +150,12 @@ func FuzzDetectors(f *testing.F) {
 			m.PutStr(event.AttrServer, text[:len(text)/2])
 			m.PutStr(event.AttrTapID, "tap")
 			m.PutInt(event.AttrTapSeq, int64(b)+n)
+			m.PutStr(event.AttrPrincipalTeam, "research")
+			m.PutStr(event.AttrPrincipalID, text)
+			m.PutStr(event.AttrCostCurrency, "USD")
+			m.PutDouble(event.AttrCostAmount, math.Float64frombits(uint64(n)*uint64(b)))
+			m.PutInt(event.AttrTokensResult, n*int64(b))
+			m.PutStr(event.AttrCostModel, "claude-opus-5")
 			m.PutStr(event.AttrKind, []string{event.KindRequest, event.KindResponse, event.KindRecord, text}[b%4])
 			m.PutStr(event.AttrDirection, []string{event.ClientToServer, event.ServerToClient}[b%2])
 			switch b % 16 {

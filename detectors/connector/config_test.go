@@ -7,6 +7,8 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/xconfmap"
+
+	"github.com/mcpsiem/mcpsiem/detectors"
 )
 
 func load(conf map[string]any) (*Config, error) {
@@ -24,6 +26,7 @@ func TestConfigStruct(t *testing.T) {
 }
 
 func TestConfigAccepts(t *testing.T) {
+	all := len(detectors.All)
 	f := func(conf map[string]any, detectors int) *Config {
 		t.Helper()
 		c, err := load(conf)
@@ -36,12 +39,12 @@ func TestConfigAccepts(t *testing.T) {
 		}
 		return c
 	}
-	f(nil, 6)
-	c := f(map[string]any{"nats": map[string]any{"url": "nats://h:1"}, "snapshot_bucket": "b", "catch_up_limit": 0}, 6)
+	f(nil, all)
+	c := f(map[string]any{"nats": map[string]any{"url": "nats://h:1"}, "snapshot_bucket": "b", "catch_up_limit": 0}, all)
 	if c.CatchUpLimit != 0 || c.NATS.Get().URL != "nats://h:1" || c.NATS.Get().ConnectTimeout == 0 {
 		t.Errorf("%+v", c)
 	}
-	f(map[string]any{"detectors": map[string]any{"capture_loss": map[string]any{"enabled": false}, "credential_leak": map[string]any{"enabled": true, "window": "5m"}}}, 5)
+	f(map[string]any{"detectors": map[string]any{"capture_loss": map[string]any{"enabled": false}, "credential_leak": map[string]any{"enabled": true, "window": "5m"}}}, all-1)
 }
 
 func TestConfigRefuses(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,8 +17,17 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// secret is a credential of the right shape and checksum that opens nothing; one server leaks it.
-var secret = "ghp_" + strings.Repeat("a1B2c3", 5) + "0" + "19yL1c"
+// secret is a GitHub token of the right shape and checksum that opens nothing; one server leaks it.
+var secret = func() string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	body := strings.Repeat("a1B2c3", 5)
+	sum, check := crc32.ChecksumIEEE([]byte(body)), ""
+	for range 6 {
+		check = string(digits[sum%62]) + check
+		sum /= 62
+	}
+	return "ghp_" + body + check
+}()
 
 // drive runs every conversation through taps and returns the names of the tapped servers.
 func (d *demo) drive(ctx context.Context) ([]string, error) {

@@ -186,7 +186,7 @@ type Fields struct {
 	BodySHA256             string             `json:"mcpsiem.body.sha256,omitempty" expr:"body_sha256"`                       // SHA-256 of the whole message; replaced by the keyed fingerprint before storage.
 	BodyFingerprint        string             `json:"mcpsiem.body.fingerprint,omitempty" expr:"body_fingerprint"`             // HMAC-SHA256 of the message's SHA-256 under the tenant's key, 32 hex digits: equal content, without a way back.
 	Capture                string             `json:"mcpsiem.capture,omitempty" expr:"capture"`                               // complete, truncated (over the tap's capture limit), withheld (could not be examined), absent (the source did not carry it).
-	WithheldReason         string             `json:"mcpsiem.withheld.reason,omitempty" expr:"withheld_reason"`               // Why content is withheld: unparseable, too_deep, too_large, invalid_utf8, truncated, inspection_failed.
+	WithheldReason         string             `json:"mcpsiem.withheld.reason,omitempty" expr:"withheld_reason"`               // Why content is withheld: unparseable, too_deep, too_large, invalid_utf8, truncated, inspection_failed, key_unavailable.
 	Anomalies              []string           `json:"mcpsiem.anomalies,omitempty" expr:"anomalies"`                           // Protocol anomalies, e.g. duplicate_key, case_variant_key, parse_error, id_reuse, header_mismatch.
 	Redactions             map[string]float64 `json:"mcpsiem.redactions,omitempty" expr:"redactions"`                         // Values replaced, counted by data class.
 	DataClasses            []string           `json:"mcpsiem.data.classes,omitempty" expr:"data_classes"`                     // Data classes found in the content.

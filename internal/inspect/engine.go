@@ -3,6 +3,7 @@
 //
 // Invariants:
 //   - What could not be examined is withheld, never passed: bad JSON, bad UTF-8, too deep, too large, out of time, a panic.
+//   - A tenant whose key cannot be had gets no pseudonyms: its bodies are withheld, elsewhere values give way to their class.
 //   - The redacted body is valid JSON with the structure of the original; redacting it again changes nothing.
 //   - Cost is linear in the size of the message and memory is bounded by it.
 //   - Nothing of the content is in an error.
@@ -27,6 +28,7 @@ import (
 // Config configures an Engine. Only Master is required.
 type Config struct {
 	Master   *pseudonym.Master
+	Tenants  *pseudonym.Tenants    // salts of the tenants; nil: none, for measuring and tests, where nothing is kept
 	Epoch    string                // part of every tenant's key; change it to cut old correlations
 	Policy   *policy.Policy        // nil: pseudonymise everything
 	MaxBytes int                   // bodies above it are withheld; 0: DefaultMaxBytes
@@ -54,6 +56,7 @@ const (
 	ReasonUTF8        = "invalid_utf8"
 	ReasonTruncated   = "truncated"
 	ReasonFailed      = "inspection_failed"
+	ReasonNoKey       = "key_unavailable"
 )
 
 // Input is one message. Body is not changed and not kept.
@@ -188,6 +191,8 @@ func (s *Session) Inspect(in *Input) (out Output) {
 		out.Body = in.Body
 	case reason != "":
 		out.Withheld = reason
+	case w.writer.Keyless():
+		out.Withheld = ReasonNoKey
 	default:
 		out.Body = body
 		out.Changed = w.changed
@@ -244,6 +249,9 @@ func (s *Session) Text(field, text string, mode Mode) (out string, ok bool) {
 func (s *Session) Begin(in *Input) { s.w.begin(in.Tenant, in.Server, in.Tool, in.Time) }
 
 func (w *worker) fingerprintBody(in *Input) string {
+	if w.writer.Keyless() {
+		return ""
+	}
 	var sum [sha256.Size]byte
 	if n, err := hex.Decode(sum[:], []byte(in.BodySHA256[:min(len(in.BodySHA256), 2*sha256.Size)])); err != nil || n != sha256.Size {
 		if len(in.Body) == 0 || in.Truncated { // the hash of a part says nothing of the whole

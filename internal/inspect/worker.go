@@ -16,17 +16,20 @@ import (
 
 // Limits of looking inside values.
 const (
-	maxNesting   = 10      // text in JSON in base64 in a string ... levels
-	maxEncodings = 4       // encodings in encodings; what is in a fifth is replaced unseen
-	maxExpanded  = 1 << 20 // bytes that one compressed region may hold
-	maxTenants   = 1024    // tenants whose writers are kept
-	maxKeys      = 8192    // names of members whose meaning is kept
+	maxNesting    = 10      // text in JSON in base64 in a string ... levels
+	maxEncodings  = 4       // encodings in encodings; what is in a fifth is replaced unseen
+	maxExpanded   = 1 << 20 // bytes that one compressed region may hold
+	maxTenants    = 1024    // tenants whose writers are kept
+	maxTenantName = 256     // bytes; a longer one's writer is not kept
+	maxKeys       = 8192    // names of members whose meaning is kept
 )
 
 // worker holds everything that one message needs, for reuse by the next.
 type worker struct {
 	e           *Engine
-	tenants     map[string]*pseudonym.Writer
+	tenants     map[string]tenantWriter
+	drops       uint64 // of the store of salts when tenants was last emptied
+	keyless     *pseudonym.Writer
 	writer      *pseudonym.Writer
 	policy      policy.View
 	keys        map[string]keyInfo
@@ -94,23 +97,17 @@ type hit struct {
 }
 
 func (w *worker) init(e *Engine) {
-	*w = worker{e: e, tenants: map[string]*pseudonym.Writer{}, keys: map[string]keyInfo{}, cleanTexts: map[string]struct{}{}, counts: map[class.ID]int{}}
+	*w = worker{e: e, tenants: map[string]tenantWriter{}, keyless: pseudonym.NewKeyless(e.scanner.Known), keys: map[string]keyInfo{}, cleanTexts: map[string]struct{}{}, counts: map[class.ID]int{}}
 }
 
 func (w *worker) begin(tenant, server, tool string, at int64) {
-	w.writer = w.tenants[tenant]
-	if w.writer == nil {
-		if len(w.tenants) >= maxTenants {
-			clear(w.tenants)
-		}
-		w.writer = pseudonym.NewWriter(w.e.cfg.Master.Tenant(tenant, w.e.cfg.Epoch), w.e.scanner.Known)
-		w.tenants[tenant] = w.writer
-	}
+	now := time.Now()
+	w.writer = w.writerOf(tenant, now)
 	w.e.cfg.Policy.For(&w.policy, tenant, server, tool)
 	w.found, w.values, w.path = w.found[:0], w.values[:0], w.path[:0]
 	w.hidden = view.Hidden{}
 	w.changed, w.identity = false, false
-	w.deadline = time.Now().Add(w.e.cfg.Timeout)
+	w.deadline = now.Add(w.e.cfg.Timeout)
 	w.ticks = 0
 	w.expanded = 0
 	w.time = at
@@ -122,6 +119,46 @@ func (w *worker) begin(tenant, server, tool string, at int64) {
 		w.k0, w.k1 = w.e.cfg.Master.Fingerprint(p)
 	}
 	w.sample.Reset(w.k0, w.k1)
+}
+
+// tenantWriter is a tenant's writer and the salt that its key was derived with.
+type tenantWriter struct {
+	*pseudonym.Writer
+	salt pseudonym.Salt
+}
+
+// writerOf returns the writer for a tenant's present key, or the keyless one if that cannot be had.
+func (w *worker) writerOf(tenant string, now time.Time) *pseudonym.Writer {
+	cfg := &w.e.cfg
+	var salt pseudonym.Salt
+	if cfg.Tenants != nil {
+		s, err := cfg.Tenants.Salt(tenant, now)
+		if d := cfg.Tenants.Drops(); d != w.drops { // a salt has gone: nothing made with it may stay
+			clear(w.tenants)
+			w.drops = d
+		}
+		if err != nil {
+			return w.keyless
+		}
+		salt = s
+	}
+	t, ok := w.tenants[tenant]
+	if !ok || t.salt != salt {
+		if len(w.tenants) >= maxTenants {
+			clear(w.tenants)
+		}
+		var key [pseudonym.KeySize]byte
+		if cfg.Tenants != nil {
+			key = cfg.Master.Salted(tenant, cfg.Epoch, salt)
+		} else {
+			key = cfg.Master.Tenant(tenant, cfg.Epoch)
+		}
+		t = tenantWriter{pseudonym.NewWriter(key, w.e.scanner.Known), salt}
+		if len(tenant) <= maxTenantName {
+			w.tenants[tenant] = t
+		}
+	}
+	return t.Writer
 }
 
 func (w *worker) level(depth int) *level {

@@ -5,6 +5,7 @@ package inspect
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -14,6 +15,8 @@ import (
 type Config struct {
 	// KeyFile holds the master key of all pseudonyms: 64 hex digits, mode 0600.
 	KeyFile string `mapstructure:"key_file"`
+	// KeysDir is the folder of the tenants' own keys; without it, the folder tenants beside KeyFile. It is made if it is not there.
+	KeysDir string `mapstructure:"keys_dir"`
 	// KeyEpoch is part of every key; change it to cut the correlation with what was stored before.
 	KeyEpoch string `mapstructure:"key_epoch"`
 	// PolicyFile says what to do with which data class, for whom; without it everything found is pseudonymised.
@@ -35,6 +38,14 @@ type Config struct {
 
 // DryRunSentence is what DryRunConfirm must say.
 const DryRunSentence = "raw content will be stored"
+
+// keysDir is the folder of the tenants' own keys.
+func (c *Config) keysDir() string {
+	if c.KeysDir != "" {
+		return c.KeysDir
+	}
+	return filepath.Join(filepath.Dir(c.KeyFile), "tenants")
+}
 
 var _ component.Config = (*Config)(nil)
 

@@ -3,6 +3,8 @@ package inspect
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -10,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	engine "github.com/mcpsiem/mcpsiem/internal/inspect"
@@ -22,6 +25,8 @@ type inspector struct {
 	cfg     *Config
 	set     processor.Settings
 	engine  *engine.Engine
+	tenants *pseudonym.Tenants
+	told    atomic.Int64 // when a missing key was last logged, ns since 1970
 	metrics metrics
 }
 
@@ -39,7 +44,10 @@ func (p *inspector) start(context.Context, component.Host) error {
 	if err != nil {
 		return err
 	}
-	cfg := engine.Config{Master: master, Epoch: p.cfg.KeyEpoch, MaxBytes: p.cfg.MaxBytes, MaxDepth: p.cfg.MaxDepth, Timeout: p.cfg.Timeout,
+	if p.tenants, err = pseudonym.EnsureTenants(p.cfg.keysDir()); err != nil {
+		return err
+	}
+	cfg := engine.Config{Master: master, Tenants: p.tenants, Epoch: p.cfg.KeyEpoch, MaxBytes: p.cfg.MaxBytes, MaxDepth: p.cfg.MaxDepth, Timeout: p.cfg.Timeout,
 		Rotation: p.cfg.FingerprintRotation, DryRun: p.cfg.DryRun}
 	if p.cfg.PolicyFile != "" {
 		if cfg.Policy, err = policy.Load(p.cfg.PolicyFile, engine.PolicyClasses()); err != nil {
@@ -94,6 +102,7 @@ func (p *inspector) process(ctx context.Context, logs plog.Logs) (plog.Logs, err
 		r := rewriter{s: s, dry: p.cfg.DryRun}
 		r.resource(rl)
 	}
+	p.tellMissingKey()
 	p.metrics.events.Add(ctx, events)
 	p.metrics.bytes.Add(ctx, bytes)
 	for c, n := range redactions {
@@ -103,6 +112,19 @@ func (p *inspector) process(ctx context.Context, logs plog.Logs) (plog.Logs, err
 		p.metrics.withheld.Add(ctx, n, metric.WithAttributes(attribute.String("reason", c)))
 	}
 	return logs, nil
+}
+
+// tellMissingKey logs, now and then, why the key of a tenant could not be had.
+func (p *inspector) tellMissingKey() {
+	err := p.tenants.LastError()
+	if err == nil {
+		return
+	}
+	now := time.Now().UnixNano()
+	if last := p.told.Load(); now-last < int64(10*time.Second) || !p.told.CompareAndSwap(last, now) {
+		return
+	}
+	p.set.Logger.Error("content of a tenant is withheld, because its key is not available", zap.Error(err))
 }
 
 // input reads what inspection needs from a record; attributes of the record win over those of its resource.

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	engine "github.com/mcpsiem/mcpsiem/internal/inspect"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -274,4 +275,64 @@ func TestIdempotent(t *testing.T) {
 			t.Errorf("%s in %s", gone, uri.Str())
 		}
 	}
+}
+
+// A tenant whose key cannot be had: bodies are withheld, attributes hold classes instead of pseudonyms, other tenants are not touched.
+func TestUnreadableTenantKey(t *testing.T) {
+	cfg := testConfig(t)
+	record := func(tenant string) plog.Logs {
+		logs := plog.NewLogs()
+		lr := logs.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+		lr.Body().SetStr(`{"a":"bob@corp.example"}`)
+		lr.Attributes().PutStr(event.AttrTenant, tenant)
+		lr.Attributes().PutStr(event.AttrTool, "send")
+		lr.Attributes().PutStr("note", "to bob@corp.example")
+		return logs
+	}
+	get := func(tenant string) (plog.LogRecord, string) {
+		out, raw := run(t, cfg, record(tenant))
+		if strings.Contains(raw, "bob") {
+			t.Error("content is left")
+		}
+		lr := out.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
+		note, _ := lr.Attributes().Get("note")
+		return lr, note.Str()
+	}
+	get("a")
+	files, _ := filepath.Glob(filepath.Join(filepath.Dir(cfg.KeyFile), "tenants", "*", "1.key"))
+	if len(files) != 1 {
+		t.Fatalf("keys: %v", files)
+	}
+	if err := os.Chmod(files[0], 0o640); err != nil {
+		t.Fatal(err)
+	}
+	lr, note := get("a")
+	var e event.Event
+	event.Decode(plog.NewLogs().ResourceLogs().AppendEmpty().Resource(), lr, &e)
+	if e.Body != "" || e.Capture != event.CaptureWithheld || e.WithheldReason != engine.ReasonNoKey || e.BodyFingerprint != "" || e.Tool != "send" || note != "to <email>" {
+		t.Errorf("%q %s %s %q %s", e.Body, e.Capture, e.WithheldReason, e.BodyFingerprint, note)
+	}
+	if lr, note := get("b"); !strings.Contains(lr.Body().Str(), "<email:") || !strings.Contains(note, "<email:") {
+		t.Errorf("%s %s", lr.Body().Str(), note)
+	}
+}
+
+func TestKeysDir(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.KeysDir = filepath.Join(t.TempDir(), "a", "b")
+	logs := plog.NewLogs()
+	logs.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetStr(`{}`)
+	run(t, cfg, logs)
+	if files, _ := filepath.Glob(filepath.Join(cfg.KeysDir, "*", "1.key")); len(files) != 1 {
+		t.Errorf("keys: %v", files)
+	}
+	cfg.KeysDir = filepath.Join(cfg.KeyFile, "x")
+	p, err := NewFactory().CreateLogs(context.Background(), processortest.NewNopSettings(Type), cfg, consumertest.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(context.Background(), componenttest.NewNopHost()); err == nil || !strings.Contains(err.Error(), "keys_dir") {
+		t.Errorf("started without a folder of keys: %v", err)
+	}
+	_ = p.Shutdown(context.Background())
 }

@@ -1,8 +1,9 @@
 // Package pseudonym turns sensitive values into placeholders that correlate inside a tenant and nowhere else.
 //
 // All keys come from one master key by HKDF-SHA-256 (RFC 5869). A tenant's key names tenant and epoch, so that the same value
-// has unrelated pseudonyms in two tenants, and raising the epoch cuts every old link. The key for fingerprints is another
-// branch that changes with time; fingerprints of two periods are not comparable.
+// has unrelated pseudonyms in two tenants, and raising the epoch cuts every old link. It also needs the tenant's own random salt,
+// which can be destroyed alone (Tenants). The key for fingerprints is another branch that changes with time; fingerprints of two
+// periods are not comparable.
 package pseudonym
 
 import (
@@ -91,25 +92,26 @@ func Ensure(path string) (*Master, error) {
 	return Load(path)
 }
 
-// Tenant derives the pseudonym key of a tenant in an epoch.
+// Tenant derives the pseudonym key of a tenant in an epoch from the master key alone. Such a key cannot be destroyed: it is for
+// measuring and tests, where nothing is kept. Salted is for all else.
 func (m *Master) Tenant(tenant, epoch string) [KeySize]byte {
-	return m.derive("mcpsiem pseudonym 1", tenant, epoch)
+	return m.derive(nil, "mcpsiem pseudonym 1", tenant, epoch)
 }
 
 // Fingerprint derives the key for fingerprints in a period. It is the same for all tenants, for the same content under two of
 // them is what it is there to find.
 func (m *Master) Fingerprint(period int64) (k0, k1 uint64) {
-	k := m.derive("mcpsiem fingerprint 1", strconv.FormatInt(period, 10))
+	k := m.derive(nil, "mcpsiem fingerprint 1", strconv.FormatInt(period, 10))
 	return binary.LittleEndian.Uint64(k[:]), binary.LittleEndian.Uint64(k[8:])
 }
 
-func (m *Master) derive(label string, parts ...string) (out [KeySize]byte) {
+func (m *Master) derive(salt []byte, label string, parts ...string) (out [KeySize]byte) {
 	info := []byte(label)
 	for _, p := range parts {
 		info = binary.BigEndian.AppendUint32(info, uint32(len(p)))
 		info = append(info, p...)
 	}
-	k, err := hkdf.Key(sha256.New, m.key[:], nil, string(info), KeySize)
+	k, err := hkdf.Key(sha256.New, m.key[:], salt, string(info), KeySize)
 	if err != nil {
 		panic("BUG: hkdf: " + err.Error()) // only for absurd lengths
 	}

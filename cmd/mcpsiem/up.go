@@ -226,6 +226,11 @@ func writeConfig(d state.Dir, e state.Endpoints, follow []string) (string, error
 		MetricsHost: host, MetricsPort: port, Secrets: d.Path("secrets"), DetectDir: d.Path("detect"),
 		LogFile: d.Path("log", "mcpsiem.log"), FileLogs: follow, FileStorage: d.Path("files"),
 	}
+	for path, to := range map[string]*string{d.Directory(): &l.Directory, d.Budgets(): &l.Budgets} {
+		if _, err := os.Stat(path); err == nil {
+			*to = path
+		}
+	}
 	if len(follow) > 0 {
 		if err := os.MkdirAll(l.FileStorage, 0o700); err != nil {
 			return "", fmt.Errorf("cannot make folder for file offsets: %w", err)

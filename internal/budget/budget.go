@@ -74,17 +74,14 @@ func (b *Budget) Subject(s Spender) (subject string, ok bool) {
 	return string(out), true
 }
 
-// Kind is the dimension that the budget is about, for tables: the most particular one.
-func (b *Budget) Kind() string {
-	switch {
-	case b.User.Set():
-		return "user"
-	case b.Team.Set():
-		return "team"
-	case b.Server.Set():
-		return "server"
+// Only is the one spender that the budget names, where no pattern of it has a star; what it does not select is empty.
+func (b *Budget) Only() (s Spender, ok bool) {
+	for _, p := range [...]*Pattern{&b.Tenant, &b.Team, &b.User, &b.Server} {
+		if len(p.parts) > 1 {
+			return s, false
+		}
 	}
-	return "tenant"
+	return Spender{Tenant: b.Tenant.String(), Team: b.Team.String(), User: b.User.String(), Server: b.Server.String()}, true
 }
 
 // Span is the period that holds t: start, and end, which is the start of the next, in ns since 1970.

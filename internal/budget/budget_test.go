@@ -28,7 +28,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	b := r.Budgets[0]
-	if b.Money != 200 || b.Currency != "USD" || len(b.Warn) != 2 || b.Line != 4 || b.Kind() != "team" {
+	if b.Money != 200 || b.Currency != "USD" || len(b.Warn) != 2 || b.Line != 4 {
 		t.Errorf("%+v", b)
 	}
 	if r.Budgets[1].Tokens != 2e6 || r.Budgets[1].Warn[0] != 0.8 || r.Limits[0].Warn != 0.8 || r.Limits[1].Provider != "openai" {
@@ -109,6 +109,12 @@ func TestSubject(t *testing.T) {
 	f(1, Spender{Tenant: "acme", User: "alice"}, "tenant acme, user alice")
 	f(1, Spender{Tenant: "acme"}, "")
 	f(1, Spender{Tenant: "other", User: "alice"}, "")
+	if s, ok := r.Budgets[0].Only(); !ok || s != (Spender{Team: "research"}) {
+		t.Errorf("%+v, %v", s, ok)
+	}
+	if _, ok := r.Budgets[1].Only(); ok {
+		t.Error("a star names nobody")
+	}
 }
 
 func TestSpan(t *testing.T) {

@@ -19,6 +19,8 @@ type Laptop struct {
 	MetricsPort             string
 	Secrets                 string // folder
 	DetectDir               string
+	Directory               string // file of people; empty for none
+	Budgets                 string // file of budgets and limits; empty for none
 	LogFile                 string
 	FileLogs                []string // glob patterns of event files to follow; none by default
 	FileStorage             string   // folder for the offsets of followed files

@@ -12,6 +12,8 @@
 //	detect/           detector snapshots
 //	tap/              spools of the taps on this machine, encrypted
 //	log/              logs
+//	people.yaml       directory of people, services and agents; the operator's, optional
+//	budgets.yaml      budgets and limits; the operator's, optional
 package state
 
 import (
@@ -50,6 +52,12 @@ func Default() string {
 func (d Dir) Path(parts ...string) string {
 	return filepath.Join(append([]string{string(d)}, parts...)...)
 }
+
+// Directory is the path of the operator's directory of people.
+func (d Dir) Directory() string { return d.Path("people.yaml") }
+
+// Budgets is the path of the operator's budgets and limits.
+func (d Dir) Budgets() string { return d.Path("budgets.yaml") }
 
 // Secret is the path of the named secret.
 func (d Dir) Secret(name string) string { return d.Path("secrets", name) }

@@ -103,7 +103,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 already running, 4 not 
 	root.AddCommand(
 		newUp(), newDown(), newRun(), newValidate(), newMigrate(), newIngest(),
 		newStatus(), newTail(), newQuery(), newInventory(), newBudgets(),
-		newDLQ(), newDoctor(), newIdentity(), newEval(),
+		newDLQ(), newDoctor(), newIdentity(), newKeys(), newEval(),
 	)
 	return root
 }

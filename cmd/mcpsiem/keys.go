@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
+	"github.com/mcpsiem/mcpsiem/internal/state"
+)
+
+// Keys of tenants: what pseudonyms and body fingerprints are made with, together with the master key.
+
+func newKeys() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "keys",
+		GroupID: "mend",
+		Short:   "List, rotate and destroy the keys of tenants' pseudonyms",
+		Long: `Every tenant has a key of its own, which its pseudonyms and body fingerprints are made with, together with the master key. It can be
+destroyed alone: then what is stored of this tenant under pseudonyms has no way back and no comparison, whoever holds the master key.
+
+Running processes notice within a second. Key material is never shown.`,
+		Args: cobra.NoArgs,
+	}
+	c.AddCommand(newKeysList(), newKeysRotate(), newKeysDestroy())
+	return c
+}
+
+// keysTarget names the folder of keys, and the tenant.
+type keysTarget struct {
+	target
+	dir    string
+	tenant string
+}
+
+func (k *keysTarget) bind(c *cobra.Command, tenant bool) {
+	k.target.bind(c, false, true)
+	c.Flags().StringVar(&k.dir, "keys-dir", "", "keys_dir of the inspect processor `DIR`; by default that of the state folder")
+	if tenant {
+		c.Flags().StringVar(&k.tenant, "tenant", "", "the `TENANT` (required)")
+		_ = c.MarkFlagRequired("tenant")
+	}
+}
+
+func (k *keysTarget) open() (*pseudonym.Tenants, error) {
+	dir := k.dir
+	if dir == "" {
+		dir = filepath.Join(filepath.Dir(state.Dir(k.stateDir).Secret(state.SecretMasterKey)), "tenants")
+	}
+	s, err := pseudonym.OpenTenants(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w (no event has been inspected yet, or the keys are elsewhere: see --keys-dir and --state)", err)
+	}
+	return s, err
+}
+
+// explain says of a missing key what to look at.
+func (k *keysTarget) explain(err error) error {
+	if errors.Is(err, pseudonym.ErrNoKey) {
+		return fmt.Errorf("%w: %s (see `mcpsiem keys list`; a tenant gets a key with its first event)", err, printable(k.tenant))
+	}
+	return err
+}
+
+func newKeysList() *cobra.Command {
+	var k keysTarget
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List tenants with the age, epoch and id of their keys",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := k.open()
+			if err != nil {
+				return err
+			}
+			list, err := s.List()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(c.OutOrStdout())
+				enc.SetIndent("", "  ")
+				if list == nil {
+					list = []pseudonym.TenantKey{}
+				}
+				return enc.Encode(list)
+			}
+			return printKeys(c.OutOrStdout(), list)
+		},
+	}
+	k.bind(c, false)
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	return c
+}
+
+func printKeys(out io.Writer, list []pseudonym.TenantKey) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "TENANT\tCREATED\tEPOCH\tKEY ID\tKEPT\tDESTROYED\tPROBLEM")
+	for _, k := range list {
+		epoch, id := strconv.FormatUint(k.Epoch, 10), k.ID
+		if k.Epoch == 0 {
+			epoch, id = "-", "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(k.Tenant), when(k.Created), epoch, id, k.Kept, when(k.Destroyed), printable(k.Problem))
+	}
+	return w.Flush()
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// printable quotes a name that could upset a terminal or a table.
+func printable(s string) string {
+	for _, r := range s {
+		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar {
+			return strconv.QuoteToGraphic(s)
+		}
+	}
+	return s
+}
+
+func newKeysRotate() *cobra.Command {
+	var k keysTarget
+	c := &cobra.Command{
+		Use:   "rotate --tenant TENANT",
+		Short: "Give a tenant a new key: new pseudonyms from now on",
+		Long: `Make a new key for the tenant. From about a second later on, the same value gets another pseudonym than before, so that what is
+stored before and after does not correlate. The former keys are kept; destroy removes them, too.`,
+		Example: "  mcpsiem keys rotate --tenant acme",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := k.open()
+			if err != nil {
+				return err
+			}
+			key, err := s.Rotate(k.tenant)
+			if err != nil {
+				return k.explain(err)
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "tenant %s has key %s of epoch %d; %d former kept\n", printable(k.tenant), key.ID, key.Epoch, key.Kept-1)
+			return err
+		},
+	}
+	k.bind(c, true)
+	return c
+}
+
+func newKeysDestroy() *cobra.Command {
+	var k keysTarget
+	var yes bool
+	c := &cobra.Command{
+		Use:   "destroy --tenant TENANT [--yes]",
+		Short: "Destroy every key of a tenant: its pseudonyms lose all meaning",
+		Long: `Show what becomes meaningless, and after the tenant's name is typed, or with --yes, overwrite and remove every key of the tenant.
+A tombstone with the time stays. The next event gives the tenant a new key.
+
+Nothing brings a destroyed key back, but a backup of the folder of keys: delete it from there, too.`,
+		Example: "  mcpsiem keys destroy --tenant acme\n  mcpsiem keys destroy --tenant acme --yes",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := k.open()
+			if err != nil {
+				return err
+			}
+			key, err := s.Describe(k.tenant)
+			if err != nil {
+				return k.explain(err)
+			}
+			out := c.OutOrStdout()
+			if err := k.consequences(c.Context(), out, key); err != nil {
+				return err
+			}
+			if !yes {
+				if err := k.confirm(c.InOrStdin(), out); err != nil {
+					return err
+				}
+			}
+			n, err := s.Destroy(k.tenant)
+			if err != nil {
+				return k.explain(err)
+			}
+			_, err = fmt.Fprintf(out, "destroyed: %d %s\n", n, plural(n, "key", "keys"))
+			return err
+		},
+	}
+	k.bind(c, true)
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// consequences says what destruction makes meaningless.
+func (k *keysTarget) consequences(ctx context.Context, out io.Writer, key pseudonym.TenantKey) error {
+	_, err := fmt.Fprintf(out, `tenant       %s
+keys         %d, the oldest of %s; in use %s, epoch %d
+stored       %s
+meaningless  placeholders such as <email:...> and body fingerprints of all these events, in every copy of them
+stays        what a policy keeps or masks, identities in attributes; new events get a new key
+`, printable(k.tenant), key.Kept, when(key.First), key.ID, key.Epoch, k.stored(ctx))
+	return err
+}
+
+// stored counts the tenant's events, where a store can be asked.
+func (k *keysTarget) stored(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	conn, err := k.store(ctx)
+	if err != nil {
+		return "events are not counted, the store cannot be asked"
+	}
+	defer conn.Close()
+	var n uint64
+	var from, to time.Time
+	if err := conn.QueryRow(ctx, "SELECT count(), min(time), max(time) FROM events WHERE tenant = ?", k.tenant).Scan(&n, &from, &to); err != nil {
+		return "events are not counted, the store cannot be asked"
+	}
+	if n == 0 {
+		return "no events"
+	}
+	return fmt.Sprintf("%d events, %s to %s", n, when(from), when(to))
+}
+
+// confirm asks for the tenant's name, on a terminal only.
+func (k *keysTarget) confirm(in io.Reader, out io.Writer) error {
+	f, ok := in.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return withCode(exitUsage, errors.New("nothing is destroyed: this cannot be undone, so without a terminal to ask on it needs --yes"))
+	}
+	fmt.Fprintf(out, "\nThis cannot be undone. To destroy, type the tenant's name: ")
+	line, err := bufio.NewReader(io.LimitReader(f, 64<<10)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("nothing is destroyed: cannot read the answer: %w", err)
+	}
+	if got := strings.TrimRight(line, "\r\n"); got != k.tenant && got != printable(k.tenant) || got == "" {
+		return withCode(exitUsage, errors.New("nothing is destroyed: that is not the tenant's name"))
+	}
+	return nil
+}

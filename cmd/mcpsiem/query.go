@@ -30,7 +30,8 @@ func newQuery() *cobra.Command {
 the statement from standard input.
 
 Tables and views: events (one row a message), mcp_calls (one row a call: arguments, result, outcome, duration, tokens,
-identity), findings, tool_catalogue, accounting, taps, tap_gaps. docs/event.md lists the columns.`,
+identity), findings, tool_catalogue, spend, accounting, taps, tap_gaps; with a parameter, inventory_tokens, inventory_principals,
+inventory_servers, inventory_tools and token_tax (since = ...). docs/event.md lists the columns.`,
 		Example: `  mcpsiem query "SELECT started, principal_id, server, tool, outcome, duration_ms FROM mcp_calls WHERE started > now() - INTERVAL 1 HOUR ORDER BY started DESC LIMIT 20"
   mcpsiem query --format json "SELECT * FROM findings"
   mcpsiem query "DESCRIBE events"`,

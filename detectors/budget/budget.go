@@ -2,6 +2,7 @@
 package budget
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -283,6 +284,9 @@ func number(f float64) string { return strconv.FormatFloat(f, 'g', 10, 64) }
 func amount(f float64, unit string) string {
 	if unit == "tokens" {
 		return strconv.FormatFloat(f, 'f', 0, 64) + " tokens"
+	}
+	if f != 0 && math.Abs(f) < 1 {
+		return strconv.FormatFloat(f, 'g', 3, 64) + " " + unit
 	}
 	return strconv.FormatFloat(f, 'f', 2, 64) + " " + unit
 }

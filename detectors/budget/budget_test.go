@@ -5,14 +5,17 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/mcpsiem/mcpsiem/detectors/detecttest"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
+	rules "github.com/mcpsiem/mcpsiem/internal/budget"
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/finding"
 )
@@ -120,4 +123,56 @@ func TestBroken(t *testing.T) {
 	if len(a.Evidence) != 2 || a.Evidence[0] != "line 3: period must be day or month" || strings.Contains(a.Evidence[1], "\x1b") || a.Scope[1] != "abcd" {
 		t.Errorf("%+v", a)
 	}
+}
+
+// A changed file is taken up; a broken one is said once and leaves the budgets as they are.
+func TestReload(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "budgets.yaml")
+	now := time.Now()
+	write := func(s string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(time.Minute)
+	}
+	const head = "version: x\ncurrency: USD\nbudgets:\n  - {name: r, team: research, period: day, warn: [0.5], money: "
+	write(head + "100}")
+	f, err := rules.OpenAt(path, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	def := engine.Define(Definition.Spec, Config{}, func(Config) (engine.Detector[state], error) { return &detector{f}, nil })
+	in, err := def.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := engine.New(engine.Settings{Detectors: []engine.Instance{in}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	check := func(cost float64, want ...string) {
+		t.Helper()
+		n++
+		var got []string
+		for _, f := range apply(g, spent(n, "u", 0, cost)) {
+			got = append(got, f.Title+" "+f.Why["limit"])
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	check(60, "Budget nearly spent 100")
+	write(head + "[}")
+	check(1, "Budget file cannot be used ")
+	check(1)
+	write(head + "100, perod: 5}")
+	check(1, "Budget file cannot be used ")
+	check(40, "Budget exceeded 100")
+	write(head + "200}") // 103 of 200
+	check(0.5, "Budget nearly spent 200")
+	check(1)
+	write("version: x\n")
+	check(1000)
 }

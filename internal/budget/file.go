@@ -36,8 +36,11 @@ func Load(path string) (*Rules, error) {
 }
 
 // Open reads the file for the first time; then it must be good.
-func Open(path string) (*File, error) {
-	f := &File{path: path, now: time.Now}
+func Open(path string) (*File, error) { return OpenAt(path, time.Now) }
+
+// OpenAt is Open by another clock.
+func OpenAt(path string, now func() time.Time) (*File, error) {
+	f := &File{path: path, now: now}
 	f.next = f.now().Add(ReloadInterval)
 	if _, err := f.look(); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,6 +203,9 @@ func cell(clean func(string) string, s string) string {
 func number(f float64, unit string) string {
 	if unit == "tokens" {
 		return strconv.FormatFloat(f, 'f', 0, 64)
+	}
+	if f != 0 && math.Abs(f) < 1 {
+		return strconv.FormatFloat(f, 'g', 3, 64)
 	}
 	return strconv.FormatFloat(f, 'f', 2, 64)
 }

@@ -220,3 +220,21 @@ func TestCells(t *testing.T) {
 	f(lifetime(90*86400), "90d")
 	f(s.cost(map[string]float64{"USD": 1, "EUR": 0.5}), "0.5000 EUR 1.0000 USD")
 }
+
+func TestMissingView(t *testing.T) {
+	admin := storetest.Open(t, chdb.UserAdmin)
+	rename := func(from, to string) {
+		if err := admin.Exec(t.Context(), "RENAME TABLE mcpsiem."+from+" TO mcpsiem."+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename("inventory_servers", "away")
+	_, _, err := Read[Server](t.Context(), storetest.Open(t, chdb.UserAnalyst), Query{Since: day})
+	rename("away", "inventory_servers")
+	if err == nil || !strings.Contains(err.Error(), "mcpsiem migrate") {
+		t.Errorf("%v", err)
+	}
+	if _, _, err := Read[Server](t.Context(), storetest.Open(t, chdb.UserAnalyst), Query{Since: day}); err != nil {
+		t.Error(err)
+	}
+}

@@ -16,6 +16,8 @@ type Config struct {
 	// Definitions and Results are the scores from which content of that kind is raised, 0 to 1.
 	Definitions float64 `mapstructure:"definitions"`
 	Results     float64 `mapstructure:"results"`
+	// Crowded is what Definitions rises to for a list of crowd definitions or more: scores are the list's, and add up over its definitions.
+	Crowded float64 `mapstructure:"crowded"`
 	// Strong is the score from which the severity is one step higher.
 	Strong float64 `mapstructure:"strong"`
 	// Window is how long repeats for the same tool are part of one finding.
@@ -24,10 +26,13 @@ type Config struct {
 
 // Validate refuses what cannot work.
 func (c *Config) Validate() error {
-	for _, t := range []float64{c.Definitions, c.Results, c.Strong} {
+	for _, t := range []float64{c.Definitions, c.Results, c.Crowded, c.Strong} {
 		if t <= 0 || t > 1 {
-			return errors.New("definitions, results and strong must be above 0 and at most 1")
+			return errors.New("definitions, results, crowded and strong must be above 0 and at most 1")
 		}
+	}
+	if c.Crowded < c.Definitions {
+		return errors.New("crowded must not be below definitions")
 	}
 	if c.Window <= 0 {
 		return errors.New("window must be above 0")
@@ -38,7 +43,7 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "injection_signal",
-	Version:    "1.0.0",
+	Version:    "1.1.0",
 	Title:      "Instructions to the model in tool content",
 	Severity:   engine.Medium,
 	Confidence: 0.6,
@@ -46,10 +51,12 @@ var Definition = engine.Define(engine.Spec{
 	Sees: "The content signals `injection`, `hidden_text` and `exfil_link` of tool definitions (`tools/list`) and of what servers send to the model: results of tools, resources and prompts, and server-initiated requests. Scores are computed before redaction; " +
 		"the text itself is never seen here.",
 	Fires: "When a signal reaches its threshold: once for each server, tool and signal in an hour. Definitions are one step more severe than results, since they speak to the model in every " +
-		"conversation; a score from `strong` on is one step more severe again.",
-	Tuning: "`definitions` (default 0.5), `results` (0.5), `strong` (0.9), `window` (1h). Raise `results` for servers that return documents about prompts or security.",
+		"conversation; a score from `strong` on is one step more severe again. " +
+		"The scores are of the whole list, where weak signs add up over many definitions: the more definitions, the higher the score must be, from `definitions` for one to `crowded` for 16 or more. " +
+		"A list between the two is low. Hidden characters add up fastest: in a list of 16 or more they count from 0.85 on.",
+	Tuning: "`definitions` (default 0.5), `crowded` (0.7), `results` (0.5), `strong` (0.9), `window` (1h). Raise `results` for servers that return documents about prompts or security.",
 	Gaps: "What the scores do not recognise: paraphrase, other languages, instructions spread over several results, images. It judges the text, not whether the model obeyed; " +
-		"look at the conversation's later calls for that.",
+		"look at the conversation's later calls for that. In long lists, single phrases and hidden characters that would be raised in a list of one tool are low, and which tool holds them is not known.",
 	FalsePositives: "Documents about prompt injection, system prompts under review, and tools whose descriptions address the model legitimately.",
 	Remediation:    "For a definition: stop using the server until the definition is reviewed. For a result: check what the agent did next in the conversation, and treat the source as hostile.",
 	References: []string{
@@ -64,7 +71,7 @@ var Definition = engine.Define(engine.Spec{
 		"SAFE-MCP 2026-02-01 SAFE-T1001 Tool Poisoning Attack",
 		"SAFE-MCP 2026-02-01 SAFE-T1102 Prompt Injection",
 	},
-}, Config{Definitions: 0.5, Results: 0.5, Strong: 0.9, Window: time.Hour}, func(c Config) (engine.Detector[struct{}], error) {
+}, Config{Definitions: 0.5, Crowded: 0.7, Results: 0.5, Strong: 0.9, Window: time.Hour}, func(c Config) (engine.Detector[struct{}], error) {
 	return &detector{c}, nil
 })
 
@@ -83,10 +90,13 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
 	if signal == "" {
 		return
 	}
+	if place == content.InDefinitions && len(e.ToolDefs) > 1 {
+		signal, score, severity, threshold = d.ofList(e, signal, score)
+	}
 	if score >= d.conf.Strong {
 		if severity == engine.High {
 			severity = engine.Critical
-		} else {
+		} else if severity == engine.Medium {
 			severity = engine.High
 		}
 	}
@@ -94,8 +104,12 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
 	if what == "" {
 		what = e.Method
 	}
+	scope := []string{e.Server, what, place, signal}
+	if severity == engine.Low { // one that is not must still be heard
+		scope = append(scope, severity)
+	}
 	c.Emit(engine.Alert{
-		Scope:      []string{e.Server, what, place, signal},
+		Scope:      scope,
 		Window:     d.conf.Window,
 		Title:      title,
 		Severity:   severity,
@@ -106,4 +120,31 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
 			"signal": signal, "score": strconv.FormatFloat(score, 'g', 3, 64), "threshold": strconv.FormatFloat(threshold, 'g', 3, 64), "place": place,
 		},
 	})
+}
+
+// crowd is how many definitions make a list in which weak signs are sure to meet.
+const crowd = 16
+
+// hiddenRise is how much more the threshold of hidden text rises in a crowd: each invisible character adds to its score.
+const hiddenRise = 0.15
+
+// ofList judges the signals of a list of several definitions by how many there are. signal and score are the strongest above the
+// threshold for one definition; they stay, at a low severity, where nothing is strong enough for the list.
+func (d *detector) ofList(e *event.Event, signal string, score float64) (string, float64, string, float64) {
+	share := float64(min(len(e.ToolDefs), crowd)-1) / (crowd - 1)
+	threshold := d.conf.Definitions + share*(d.conf.Crowded-d.conf.Definitions)
+	best, top := "", 0.0
+	for _, n := range content.PoisonSignals {
+		need := threshold
+		if n == content.SignalHiddenText {
+			need = min(threshold+share*hiddenRise, 1)
+		}
+		if s := e.Signals[n]; s >= need && s > top {
+			best, top = n, s
+		}
+	}
+	if best == "" {
+		return signal, score, engine.Low, threshold
+	}
+	return best, top, engine.High, threshold
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
-	"github.com/mcpsiem/mcpsiem/detectors/content"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
 	"github.com/mcpsiem/mcpsiem/internal/event"
 )
@@ -18,8 +18,14 @@ type Config struct {
 	Learn time.Duration `mapstructure:"learn"`
 	// NewTools says whether a tool that was not listed before is raised.
 	NewTools bool `mapstructure:"new_tools"`
+	// GoneAfter is how long a tool must be missing from a server's lists, while the server keeps listing, to count as removed.
+	GoneAfter time.Duration `mapstructure:"gone_after"`
 	// PoisonThreshold is the score of a content signal of the list from which the change counts as an attack.
 	PoisonThreshold float64 `mapstructure:"poison_threshold"`
+	// Rise is by how much another content signal must exceed all that the server's lists showed before.
+	Rise float64 `mapstructure:"rise"`
+	// Growth is how many tokens a definition must grow by, and to half as much again at least, to count as rewritten.
+	Growth int64 `mapstructure:"growth"`
 }
 
 // Validate refuses what cannot work.
@@ -27,8 +33,14 @@ func (c *Config) Validate() error {
 	if c.Learn < 0 {
 		return errors.New("learn must not be negative")
 	}
-	if c.PoisonThreshold <= 0 || c.PoisonThreshold > 1 {
-		return errors.New("poison_threshold must be above 0 and at most 1")
+	if c.GoneAfter < time.Hour {
+		return errors.New("gone_after must be at least 1h")
+	}
+	if c.PoisonThreshold <= 0 || c.PoisonThreshold > 1 || c.Rise <= 0 || c.Rise > 1 {
+		return errors.New("poison_threshold and rise must be above 0 and at most 1")
+	}
+	if c.Growth < 1 {
+		return errors.New("growth must be at least 1")
 	}
 	return nil
 }
@@ -36,22 +48,30 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "tool_definition_drift",
-	Version:    "1.0.0",
+	Version:    "2.0.0",
 	Title:      "Tool definition changed",
-	Severity:   engine.Medium,
+	Severity:   engine.Low,
 	Confidence: 0.9,
 	Key:        engine.KeyServer,
 	MaxKeys:    4096,
 	TTL:        90 * 24 * time.Hour,
-	Sees:       "The definition hashes of every `tools/list` result, which cover name, description, annotations and schemas, and the capabilities of the tools that are called.",
-	Fires: "When a server lists a tool under a definition that it has never listed before, or, after the first lists, a tool that it never listed. One finding for each list, however many tools " +
-		"changed. low: only new tools. medium: a definition changed together with the version that the server claims. high: it changed while the claimed version stayed the same, or the tool " +
-		"executes, destroys or sends outside. critical: inspection also found injected instructions in the list.",
-	Tuning: "`new_tools: false` leaves new tools out. `learn` (default 10m) is how long a server's first lists may add tools silently. `poison_threshold` (0.5) is the score of the content signals.",
-	Gaps: "What the definition was before the first list seen, a server that returns to a definition it had before, removal of tools, and what changed within the definition: a hash says that, not what. " +
-		"Servers that share a configured name share a baseline. At most 1024 tools a server and 8 definitions a tool are remembered.",
-	FalsePositives: "An upgrade of the server changes definitions; two versions behind one name each raise once.",
-	Remediation:    "Compare the two definitions in the tool catalogue. Until someone has approved the new one, stop agents from using the tool; pin the server's version.",
+	Sees: "Of every `tools/list` result: the definition hashes, which cover name, description, annotations and schemas, the token counts, the content signals and the capabilities of the whole list; and the " +
+		"capabilities of the tools that are called.",
+	Fires: "When a server lists a tool under a definition that it has never listed before, or, after the first lists, a tool that it never listed. One finding for each list, however many tools changed.\n\n" +
+		"| severity | when |\n|---|---|\n" +
+		"| critical | a definition changed, and inspection finds instructions to the model in the list (more of them than in earlier lists) |\n" +
+		"| high | so, with new tools only; or definitions changed, no tool is new, and the list shows a capability that no list of the server had: executes, destroys, sends outside, spends; or a content signal that speaks of hiding, stealing or running code rose |\n" +
+		"| medium | another content signal of steering rose; new tools brought such a capability; the tool that changed executes, destroys, sends outside or spends; or its definition grew by half and `growth` tokens while the version that the server claims stayed the same |\n" +
+		"| low | any other change of a definition; new tools; one name for several different definitions in one list, which is no change but lets one tool stand in for another |\n" +
+		"| informational | a definition that the server had listed before came back (once for each); tools that are no longer listed; the same definition twice in one list |",
+	Tuning: "`new_tools: false` leaves new tools out. `learn` (default 10m) is how long a server's first lists may add tools silently. `gone_after` (7 days). `poison_threshold` (0.5) is the score of the signals injection, hidden_text and " +
+		"exfil_link, `rise` (0.2) by how much the other signals must exceed earlier lists; `growth` (60 tokens). To see every change, alert on low.",
+	Gaps: "What the definition was before the first list seen, and what changed within it: a hash says that, not what. So a change of a few words that no content signal recognises is low, whether it corrects a typo or turns the meaning round; " +
+		"one that inverts a default or adds a parameter looks like any upgrade. Signals and capabilities are the list's, not the tool's: one tool's change may be graded by what another brought with it. " +
+		"Whether the tools of a list differ by user: those that some users never see count as removed only when nobody is shown them. Servers that share a configured name share a baseline. " +
+		"At most 1024 tools a server and 8 definitions a tool are remembered.",
+	FalsePositives: "An upgrade of the server changes definitions; two versions behind one name each raise once. A rewrite of a tool that executes is medium even if it is harmless.",
+	Remediation:    "Compare the two definitions in the tool catalogue. From medium on, stop agents from using the tool until someone has approved the new one; pin the server's version.",
 	References: []string{
 		"OWASP-MCP 2025-beta MCP03:2025 Tool Poisoning",
 		"OWASP-MCP 2025-beta MCP04:2025 Software Supply Chain Attacks & Dependency Tampering",
@@ -61,8 +81,9 @@ var Definition = engine.Define(engine.Spec{
 		"MITRE-ATLAS 5.6 AML.T0109 AI Supply Chain Rug Pull",
 		"MITRE-ATLAS 5.6 AML.T0110 AI Agent Tool Poisoning",
 		"SAFE-MCP 2026-02-01 SAFE-T1201 MCP Rug Pull",
+		"SAFE-MCP 2026-02-01 SAFE-T1004 Server Impersonation/Name-Collision",
 	},
-}, Config{Learn: 10 * time.Minute, NewTools: true, PoisonThreshold: 0.5}, func(c Config) (engine.Detector[state], error) {
+}, Config{Learn: 10 * time.Minute, NewTools: true, GoneAfter: 7 * 24 * time.Hour, PoisonThreshold: 0.5, Rise: 0.2, Growth: 60}, func(c Config) (engine.Detector[state], error) {
 	return &detector{c}, nil
 })
 
@@ -75,15 +96,38 @@ const (
 
 // state is the baseline of one server.
 type state struct {
-	First int64            `json:"first"` // event time of the first list, ns
-	Tools map[string]*tool `json:"tools"` // by a hash of the name, since names are the server's to choose
+	First   int64              `json:"first"`             // event time of the first list, ns
+	Last    int64              `json:"last,omitempty"`    // and of the latest
+	Since   int64              `json:"since,omitempty"`   // start of the time in which lists followed each other closely enough to miss a tool, ns
+	Tools   map[string]*tool   `json:"tools"`             // by a hash of the name, since names are the server's to choose
+	Signals map[string]float64 `json:"signals,omitempty"` // highest scores of the watched signals in any list
+	Caps    []string           `json:"caps,omitempty"`    // dangerous capabilities that any list showed
 }
 
 type tool struct {
 	Hashes       []string `json:"h,omitempty"` // definitions seen, oldest first, each the first 32 hex digits
+	Current      string   `json:"n,omitempty"` // the one listed last; empty: the last of Hashes
 	Tokens       int64    `json:"t,omitempty"` // of the last definition
 	Version      string   `json:"v,omitempty"` // that the server claimed with the last definition
 	Capabilities []string `json:"c,omitempty"` // as of the last call
+	Seen         int64    `json:"s,omitempty"` // when it was last listed, ns
+	Name         string   `json:"m,omitempty"` // for people, at a bounded length
+	Gone         bool     `json:"g,omitempty"` // raised as no longer listed
+}
+
+func (t *tool) current() string {
+	if t.Current != "" {
+		return t.Current
+	}
+	return t.Hashes[len(t.Hashes)-1]
+}
+
+// add remembers a definition; the oldest is forgotten when there are too many.
+func (t *tool) add(hash string) {
+	t.Hashes = append(t.Hashes, hash)
+	if len(t.Hashes) > maxHashes {
+		t.Hashes = slices.Delete(t.Hashes, 0, 1)
+	}
 }
 
 type detector struct{ conf Config }
@@ -105,9 +149,17 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	if s.First == 0 {
 		s.First = max(c.Now, 1)
 	}
+	if s.Last == 0 || c.Now-s.Last > int64(d.conf.GoneAfter)/2 {
+		s.Since = c.Now
+	}
+	s.Last = max(s.Last, c.Now)
 	learning := c.Now-s.First <= int64(d.conf.Learn)
+	known := len(s.Tools) > 0 // before this list
 
-	var changes []change
+	var changes, returns []change
+	type place struct{ first, last int } // of a name in the list
+	var names = make(map[string]place, min(len(e.ToolDefs), maxTools))
+	double := map[string]bool{} // names listed more than once: with different definitions
 	for i := range e.ToolDefs {
 		def := &e.ToolDefs[i]
 		hash := def.Hash[:min(len(def.Hash), 32)]
@@ -115,32 +167,64 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 			continue
 		}
 		key := nameKey(def.Name)
+		at, again := names[key]
+		if again {
+			differs := hash != short(e.ToolDefs[at.last].Hash)
+			double[key] = double[key] || differs
+			names[key] = place{at.first, i}
+			if !differs {
+				continue
+			}
+		} else if len(names) < maxTools {
+			names[key] = place{i, i}
+		}
 		t := s.Tools[key]
 		if t == nil {
 			if len(s.Tools) >= maxTools {
 				continue
 			}
-			t = &tool{Hashes: []string{hash}, Tokens: def.Tokens, Version: version(e)}
+			t = &tool{Hashes: []string{hash}, Name: engine.Name(def.Name)}
 			s.Tools[key] = t
 			if !learning && d.conf.NewTools {
 				changes = append(changes, change{name: def.Name, hash: hash, isNew: true, tokens: def.Tokens})
 			}
-			continue
+		} else if !slices.Contains(t.Hashes, hash) {
+			// A second definition of a name that was unknown before this list is a collision, not a change.
+			if fresh := again && t.Seen == 0; !fresh {
+				changes = append(changes, change{name: def.Name, hash: hash, before: t.current(), tokens: def.Tokens, tokensBefore: t.Tokens,
+					silent: t.Version == version(e), dangerous: dangerous(t.Capabilities)})
+			}
+			t.add(hash)
+		} else if !again && hash != t.current() {
+			returns = append(returns, change{name: def.Name, hash: hash, before: t.current(), tokens: def.Tokens, tokensBefore: t.Tokens})
 		}
-		if !slices.Contains(t.Hashes, hash) {
-			changes = append(changes, change{name: def.Name, hash: hash, before: t.Hashes[len(t.Hashes)-1], tokens: def.Tokens, tokensBefore: t.Tokens,
-				silent: t.Version == version(e), dangerous: dangerous(t.Capabilities)})
-			t.Hashes = append(t.Hashes, hash)
-			if len(t.Hashes) > maxHashes {
-				t.Hashes = slices.Delete(t.Hashes, 0, 1)
+		t.Current, t.Tokens, t.Version = hash, def.Tokens, version(e)
+	}
+	for key := range names {
+		if t := s.Tools[key]; t != nil {
+			t.Seen, t.Gone = max(t.Seen, c.Now, 1), false
+			if double[key] {
+				returns = slices.DeleteFunc(returns, func(x change) bool { return nameKey(x.name) == key })
 			}
 		}
-		t.Tokens, t.Version = def.Tokens, version(e)
 	}
+	rose := d.learn(e, s, known)
 	if len(changes) > 0 {
-		d.raise(c, e, changes)
+		d.raise(c, e, changes, rose)
 	}
+	d.raiseReturns(c, e, returns)
+	var twice []change
+	for key, at := range names {
+		if at.first != at.last {
+			twice = append(twice, change{name: e.ToolDefs[at.first].Name, hash: short(e.ToolDefs[at.last].Hash), before: short(e.ToolDefs[at.first].Hash), silent: !double[key]})
+		}
+	}
+	d.raiseCollisions(c, e, twice)
+	d.raiseGone(c, e, s)
 }
+
+// short is as much of a definition's hash as is remembered.
+func short(hash string) string { return hash[:min(len(hash), 32)] }
 
 // nameKey stands for a tool's name in the state, at a length that the server does not choose.
 func nameKey(name string) string {
@@ -155,10 +239,10 @@ func version(e *event.Event) string {
 	return e.ServerClaimedVersion[:min(len(e.ServerClaimedVersion), 64)]
 }
 
-func dangerous(capabilities []string) bool {
-	return slices.ContainsFunc(capabilities, func(c string) bool {
-		return c == "executes" || c == "destroys" || c == "sends_outside" || c == "spends"
-	})
+func dangerous(capabilities []string) bool { return slices.ContainsFunc(capabilities, isDangerous) }
+
+func isDangerous(c string) bool {
+	return c == "executes" || c == "destroys" || c == "sends_outside" || c == "spends"
 }
 
 type change struct {
@@ -169,41 +253,46 @@ type change struct {
 	dangerous            bool
 }
 
-func (d *detector) raise(c *engine.Context, e *event.Event, changes []change) {
-	slices.SortFunc(changes, func(a, b change) int {
-		if a.name < b.name {
-			return -1
-		} else if a.name > b.name {
-			return 1
-		}
-		return 0
-	})
-	poison, score := content.Poison(e.Signals, d.conf.PoisonThreshold)
+func byName(a, b change) int {
+	if c := strings.Compare(a.name, b.name); c != 0 {
+		return c
+	}
+	return strings.Compare(a.hash, b.hash)
+}
+
+func (d *detector) raise(c *engine.Context, e *event.Event, changes []change, rose risen) {
+	slices.SortFunc(changes, byName)
 	var parts, evidence []string
 	severity := engine.Low
 	changed := 0
-	anySilent, anyDangerous := false, false
+	anySilent, anyDangerous, anyGrown := false, false, false
 	for i, x := range changes {
 		parts = append(parts, x.name, x.hash)
 		line := engine.Name(x.name) + " is new"
 		if !x.isNew {
 			changed++
-			severity = engine.WorseSeverity(severity, engine.Medium)
-			if x.silent || x.dangerous {
-				severity = engine.WorseSeverity(severity, engine.High)
+			grown := x.silent && x.tokens-x.tokensBefore >= d.conf.Growth && x.tokens >= x.tokensBefore+x.tokensBefore/2
+			if x.dangerous || grown {
+				severity = engine.Medium
 			}
 			anySilent = anySilent || x.silent
 			anyDangerous = anyDangerous || x.dangerous
-			line = engine.Name(x.name) + " changed from " + x.before[:min(12, len(x.before))] + " to " + x.hash[:min(12, len(x.hash))]
-			if x.tokens != x.tokensBefore {
-				line += ", " + strconv.FormatInt(x.tokensBefore, 10) + " to " + strconv.FormatInt(x.tokens, 10) + " tokens"
-			}
+			anyGrown = anyGrown || grown
+			line = changeLine(x, "changed")
 		}
 		if i < maxShown {
 			evidence = append(evidence, line)
 		}
 	}
-	if poison != "" {
+	severity = engine.WorseSeverity(severity, rose.severity)
+	if len(rose.caps) > 0 {
+		gained := engine.High // by a definition that changed
+		if changed < len(changes) {
+			gained = engine.Medium // by a new tool, as any release may bring
+		}
+		severity = engine.WorseSeverity(severity, gained)
+	}
+	if rose.poison != "" {
 		severity = engine.High
 		if changed > 0 {
 			severity = engine.Critical
@@ -224,10 +313,17 @@ func (d *detector) raise(c *engine.Context, e *event.Event, changes []change) {
 	if changed > 0 {
 		why["version_unchanged"] = strconv.FormatBool(anySilent)
 		why["dangerous_tool"] = strconv.FormatBool(anyDangerous)
+		why["rewritten"] = strconv.FormatBool(anyGrown)
 	}
-	if poison != "" {
-		why["signal"] = poison
-		why["score"] = strconv.FormatFloat(score, 'g', 3, 64)
+	if len(rose.caps) > 0 {
+		why["capabilities_gained"] = strings.Join(rose.caps, ", ")
+	}
+	if len(rose.names) > 0 {
+		why["signals_risen"] = strings.Join(rose.names, ", ")
+	}
+	if rose.poison != "" {
+		why["signal"] = rose.poison
+		why["score"] = strconv.FormatFloat(rose.score, 'g', 3, 64)
 	}
 	a := engine.Alert{
 		Scope:    []string{event.SourceID(parts...)},
@@ -242,6 +338,14 @@ func (d *detector) raise(c *engine.Context, e *event.Event, changes []change) {
 		a.Tool = changes[0].name
 	}
 	c.Emit(a)
+}
+
+func changeLine(x change, verb string) string {
+	line := engine.Name(x.name) + " " + verb + " from " + x.before[:min(12, len(x.before))] + " to " + x.hash[:min(12, len(x.hash))]
+	if x.tokens != x.tokensBefore {
+		line += ", " + strconv.FormatInt(x.tokensBefore, 10) + " to " + strconv.FormatInt(x.tokens, 10) + " tokens"
+	}
+	return line
 }
 
 func count(n int, what string) string {

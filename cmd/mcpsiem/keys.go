@@ -235,7 +235,7 @@ func (k *keysTarget) stored(ctx context.Context) string {
 	defer conn.Close()
 	var n uint64
 	var from, to time.Time
-	if err := conn.QueryRow(ctx, "SELECT count(), min(time), max(time) FROM events WHERE tenant = ?", k.tenant).Scan(&n, &from, &to); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT count(), min(ts), max(ts) FROM events WHERE tenant = ?", k.tenant).Scan(&n, &from, &to); err != nil {
 		return "events are not counted, the store cannot be asked"
 	}
 	if n == 0 {

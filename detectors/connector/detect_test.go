@@ -136,8 +136,8 @@ func TestStateSurvivesRestart(t *testing.T) {
 		}
 		stop(t, c)
 	}
-	if n := len(s.got); n != 2 {
-		t.Errorf("%d findings, want those of b and c", n)
+	if n := len(s.got); n != 3 {
+		t.Errorf("%d findings, want those of b, the return to a, and c", n)
 	}
 }
 
@@ -205,7 +205,7 @@ func TestMetrics(t *testing.T) {
 	f("events", 4)
 	f("duplicates", 1)
 	f("observations", 3, "rule", "tool_definition_drift")
-	f("findings", 1, "rule", "tool_definition_drift", "severity", "high")
+	f("findings", 1, "rule", "tool_definition_drift", "severity", "low")
 	f("findings_sent", 1)
 	f("keys", 1, "rule", "tool_definition_drift")
 	f("keys", 1, "rule", "capture_gap")
@@ -352,12 +352,12 @@ func TestCatchUpFromJetStream(t *testing.T) {
 			r.acked(11)
 			p.kill()
 			p = r.start(s, conf)
-			r.publish(streams.SubjectEvents, list(11, "v2")) // known
+			r.publish(streams.SubjectEvents, list(11, "v2")) // known: its return is raised once
 			r.publish(streams.SubjectEvents, list(12, "v6"))
 			r.acked(13)
 			p.stop()
-			if got := collect(s); len(got) != 5 {
-				t.Errorf("%d findings, want one for each of v2 to v6: %v", len(got), got)
+			if got := collect(s); len(got) != 6 {
+				t.Errorf("%d findings, want one for each of v2 to v6 and one for the return to v2: %v", len(got), got)
 			}
 		})
 	}

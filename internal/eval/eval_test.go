@@ -120,7 +120,7 @@ func TestEverySlice(t *testing.T) {
 			row(obj{"id": "e", "label": "malicious", "visibility": "overt", "subtype": "z", "msg": resultOf(order)}),
 		"mcp/tool_result_benign.jsonl":     row(obj{"id": "f", "label": "benign", "source": "made/one", "msg": resultOf(harmless)}),
 		"mcp/tool_args_benign_shell.jsonl": row(obj{"id": "g", "label": "benign", "msg": call(1, "notes.txt")}),
-		"mcp/tool_drift_malicious.jsonl": row(obj{"subtype": "x", "before": tool("add", "Adds."), "after": tool("add", "Adds two numbers.")}) +
+		"mcp/tool_drift_malicious.jsonl": row(obj{"subtype": "x", "before": tool("add", "Adds."), "after": tool("add", "Adds. "+order)}) +
 			row(obj{"subtype": "x", "before": tool("add", "Adds."), "after": tool("add", "Adds.")}),
 		"mcp/benign_text_with_trigger_words.json": js(t, []obj{{"prompt": "How do I override a method?", "category": "code"}}),
 		"mcp/sessions.jsonl": session("benign", false, false, call(1, "a"), answer(1, harmless, false)) +

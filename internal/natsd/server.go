@@ -4,6 +4,7 @@ package natsd
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,10 +31,15 @@ const (
 
 // Server is a running NATS server. Shutdown has to be called.
 type Server struct {
-	srv  *server.Server
+	opts Options // with the port that was bound
 	lock *dirLock
 	log  *logger
 	once sync.Once
+	stop chan struct{}  // closed by Shutdown
+	done sync.WaitGroup // the healer
+
+	mu  sync.Mutex // guards srv
+	srv *server.Server
 }
 
 // Start runs the server and returns when it takes connections and all its streams are recovered.
@@ -64,21 +70,35 @@ func start(o *Options, lock *dirLock) (*Server, error) {
 	if err := checkKey(o.Dir, o.Key); err != nil {
 		return nil, err
 	}
-	srv, err := server.NewServer(o.server())
-	if err != nil {
-		return nil, fmt.Errorf("cannot configure the embedded NATS server: %w", err)
+	s := &Server{opts: *o, lock: lock, log: newLogger(o.Logger), stop: make(chan struct{})}
+	if err := s.serve(); err != nil {
+		return nil, err
 	}
-	s := &Server{srv: srv, lock: lock, log: newLogger(o.Logger)}
+	if a, ok := s.srv.Addr().(*net.TCPAddr); ok {
+		s.opts.Port = a.Port
+	}
+	s.done.Add(1)
+	go s.heal()
+	return s, nil
+}
+
+// serve starts a server on the directory. mu is held, or nobody else knows of s yet.
+func (s *Server) serve() error {
+	srv, err := server.NewServer(s.opts.server())
+	if err != nil {
+		return fmt.Errorf("cannot configure the embedded NATS server: %w", err)
+	}
+	s.srv = srv
 	srv.SetLoggerV2(s.log, false, false, false)
 	started := make(chan struct{})
 	go func() { srv.Start(); close(started) }()
-	if err := s.await(o, started); err != nil {
+	if err := s.await(&s.opts, started); err != nil {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 		<-started
-		return nil, err
+		return err
 	}
-	return s, nil
+	return nil
 }
 
 func (s *Server) await(o *Options, started <-chan struct{}) error {
@@ -133,11 +153,17 @@ func (s *Server) checkRecovered(dir string) error {
 }
 
 // ClientURL is the address for clients, without credentials.
-func (s *Server) ClientURL() string { return s.srv.ClientURL() }
+func (s *Server) ClientURL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.srv.ClientURL()
+}
 
 // Shutdown stops accepting clients, tells the connected ones to go, closes JetStream, and returns when all is on disk.
 func (s *Server) Shutdown() {
 	s.once.Do(func() {
+		close(s.stop)
+		s.done.Wait()
 		s.srv.LameDuckShutdown()
 		s.srv.Shutdown()
 		s.srv.WaitForShutdown()

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/captureloss"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialleak"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
+	"github.com/mcpsiem/mcpsiem/detectors/execution"
 	"github.com/mcpsiem/mcpsiem/detectors/injection"
 	"github.com/mcpsiem/mcpsiem/detectors/protocolanomaly"
 	"github.com/mcpsiem/mcpsiem/detectors/ratelimit"
@@ -23,6 +24,7 @@ import (
 var All = []engine.Definition{
 	credentialleak.Definition,
 	injection.Definition,
+	execution.Definition,
 	tooldrift.Definition,
 	protocolanomaly.Definition,
 	captureloss.Definition,

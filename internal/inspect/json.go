@@ -2,6 +2,8 @@ package inspect
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 
 	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
@@ -593,7 +595,7 @@ func (j *jsonWalker) str(p place) error {
 	}
 	j.noteString(p, at, s)
 	if p.kind == "binary" || len(j.w.path) > 0 && string(j.w.path[len(j.w.path)-1]) == "blob" {
-		if n := len(j.w.path); n > 0 && (string(j.w.path[n-1]) == "data" || string(j.w.path[n-1]) == "blob") && binary(s) {
+		if n := len(j.w.path); n > 0 && (string(j.w.path[n-1]) == "data" || string(j.w.path[n-1]) == "blob") && binaryText(s) {
 			return j.blob(at, end, s)
 		}
 	}
@@ -624,7 +626,7 @@ func bareWord(s []byte) bool {
 	return string(s) == "true" || string(s) == "false" || string(s) == "null"
 }
 
-func binary(s []byte) bool {
+func binaryText(s []byte) bool {
 	if len(s) < 4 {
 		return false
 	}
@@ -655,6 +657,13 @@ func (j *jsonWalker) scanString() (raw []byte, escaped bool, err error) {
 	b := j.src
 	i := j.i + 1
 	for {
+		for len(b)-i >= 8 {
+			if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+				i += bits.TrailingZeros64(m) / 8
+				break
+			}
+			i += 8
+		}
 		if i >= len(b) {
 			return nil, false, errNotJSON
 		}
@@ -688,6 +697,14 @@ func (j *jsonWalker) scanString() (raw []byte, escaped bool, err error) {
 			return nil, false, errNotJSON // a control character
 		}
 	}
+}
+
+// special marks, by its highest bit, the first of eight bytes that is a quote, a backslash or a control character; bytes behind it may be
+// marked wrongly.
+func special(x uint64) uint64 {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	quote, back := x^'"'*ones, x^'\\'*ones
+	return ((quote-ones)&^quote | (back-ones)&^back | (x-' '*ones)&^x) & tops
 }
 
 // unescapeJSON appends the text of a string whose escapes have been checked. Lone surrogates become U+FFFD.

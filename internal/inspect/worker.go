@@ -33,6 +33,7 @@ type worker struct {
 	writer      *pseudonym.Writer
 	policy      policy.View
 	keys        map[string]keyInfo
+	recentKeys  [128]recentKey
 	levels      []*level
 	cleanTexts  map[string]struct{} // attributes that held nothing, by mode, name and value
 	cleanKeyBuf []byte
@@ -240,26 +241,54 @@ type keyInfo struct {
 	clean bool // the name itself holds nothing
 }
 
+// recentKey is a slot of the names seen last.
+type recentKey struct {
+	name string
+	info keyInfo
+}
+
+// recent is the slot that a name would be in.
+func (w *worker) recent(name []byte) *recentKey {
+	n := uint(len(name))
+	if n == 0 {
+		return &w.recentKeys[0]
+	}
+	return &w.recentKeys[(n*7+uint(name[0])*3+uint(name[n/2])*5+uint(name[n-1]))%uint(len(w.recentKeys))]
+}
+
+// keyOf says what is known of a name.
 func (w *worker) keyOf(name []byte) keyInfo {
-	if k, ok := w.keys[string(name)]; ok {
-		return k
+	r := w.recent(name)
+	if r.name == string(name) && len(name) > 0 {
+		return r.info
 	}
-	k := keyInfo{Key: w.e.scanner.KeyOf(name), clean: len(name) < 6}
-	if len(w.keys) >= maxKeys {
-		clear(w.keys)
+	k, ok := w.keys[string(name)]
+	if !ok {
+		k = keyInfo{Key: w.e.scanner.KeyOf(name), clean: len(name) < 6}
 	}
-	if len(name) <= 64 {
-		w.keys[string(name)] = k
-	}
+	w.remember(name, k, !ok)
 	return k
 }
 
 // cleanKey notes that a name holds nothing.
 func (w *worker) cleanKey(name []byte, k keyInfo) {
-	if len(name) <= 64 {
-		k.clean = true
-		w.keys[string(name)] = k
+	k.clean = true
+	w.remember(name, k, true)
+}
+
+// remember keeps what is known of a name; long ones, which do not repeat, would fill memory.
+func (w *worker) remember(name []byte, k keyInfo, fresh bool) {
+	if len(name) > 64 {
+		return
 	}
+	s := string(name)
+	if fresh {
+		if len(w.keys) >= maxKeys {
+			clear(w.keys)
+		}
+		w.keys[s] = k
+	}
+	*w.recent(name) = recentKey{s, k}
 }
 
 // record notes a finding and says what to do with it.

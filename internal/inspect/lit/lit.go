@@ -23,6 +23,7 @@ type Automaton struct {
 	outs  []uint16
 	final uint // states from here on have at least one hit
 	lens  []int32
+	long  int      // length of the longest literal
 	exact []string // of literals with shared columns: what must stand there
 }
 
@@ -60,6 +61,7 @@ func Compile(literals []string) (*Automaton, error) {
 	outs := [][]uint16{nil}
 	for id, l := range literals {
 		a.lens = append(a.lens, int32(len(l)))
+		a.long = max(a.long, len(l))
 		if l == "" {
 			continue
 		}
@@ -144,18 +146,54 @@ func (a *Automaton) Len(id uint16) int { return int(a.lens[id]) }
 
 // Scan appends every occurrence of every literal in text to hits, in order of End.
 func (a *Automaton) Scan(text []byte, hits []Hit) []Hit {
+	if a.long > 0 && len(text) >= 6*a.long {
+		return a.scanHalves(text, hits)
+	}
+	return a.scan(text, 0, 0, 0, hits)
+}
+
+// scan goes on in state s from byte from on, and passes over hits that end up to byte after.
+func (a *Automaton) scan(text []byte, s uint, from, after int, hits []Hit) []Hit {
 	next, final, shift := a.next, a.final, a.shift&31
-	s := uint(0)
-	for i, c := range text {
-		s = uint(next[s<<shift|uint(a.class[c])])
-		if s >= final {
-			for _, id := range a.outs[a.first[s]:a.first[s+1]] {
-				if x := a.exact[id]; x != "" && !equal(text[i+1-len(x):i+1], x) {
-					continue
-				}
-				hits = append(hits, Hit{int32(i + 1), id})
-			}
+	for i := from; i < len(text); i++ {
+		s = uint(next[s<<shift|uint(a.class[text[i]])])
+		if s >= final && i >= after {
+			hits = a.hit(text, s, i+1, hits)
 		}
+	}
+	return hits
+}
+
+// scanHalves reads both halves of a text at once, since each step of one waits for memory. The second half begins as far before the
+// middle as a literal that ends behind it may begin.
+func (a *Automaton) scanHalves(text []byte, hits []Hit) []Hit {
+	next, final, shift := a.next, a.final, a.shift&31
+	mid := len(text) / 2
+	off := mid - (a.long - 1)
+	var few [32]Hit
+	late := few[:0] // of the second half
+	x, y := uint(0), uint(0)
+	first, second := text[:mid], text[off:off+mid]
+	for i, c := range first {
+		x = uint(next[x<<shift|uint(a.class[c])])
+		y = uint(next[y<<shift|uint(a.class[second[i]])])
+		if x >= final {
+			hits = a.hit(text, x, i+1, hits)
+		}
+		if y >= final && off+i >= mid {
+			late = a.hit(text, y, off+i+1, late)
+		}
+	}
+	return a.scan(text, y, off+mid, mid, append(hits, late...))
+}
+
+// hit appends the literals that end in state s just before byte end.
+func (a *Automaton) hit(text []byte, s uint, end int, hits []Hit) []Hit {
+	for _, id := range a.outs[a.first[s]:a.first[s+1]] {
+		if x := a.exact[id]; x != "" && !equal(text[end-len(x):end], x) {
+			continue
+		}
+		hits = append(hits, Hit{int32(end), id})
 	}
 	return hits
 }

@@ -53,28 +53,35 @@ func (s *Sample) Value(b []byte) {
 func (s *Sample) Text(b []byte) {
 	var ring [words]uint64
 	var roll uint64
-	n := 0
+	n, at := 0, 0
 	for i := 0; i < len(b); {
-		if kinds[b[i]] == 0 {
+		k := kinds[b[i]]
+		if k == 0 {
 			i++
 			continue
 		}
 		start := i
-		var k byte
-		for i < len(b) && kinds[b[i]] != 0 {
-			k |= kinds[b[i]]
-			i++
+		for i++; i < len(b); i++ {
+			c := kinds[b[i]]
+			if c == 0 {
+				break
+			}
+			k |= c
 		}
-		h := s.word(b[start:i])
+		h := s.word(b, start, i)
 		if k&digit != 0 && i-start >= 6 && i-start <= 64 && (k&letter != 0 || i-start >= 7) {
 			keep(&s.tokens, s.mix(h), MaxTokens)
 		}
 		// a polynomial over the last five words
-		roll = roll*base + h - ring[n%words]*basePow
-		ring[n%words] = h
-		n++
-		if n >= words {
-			keep(&s.runs, s.mix(roll), MaxRuns)
+		roll = roll*base + h - ring[at]*basePow
+		ring[at] = h
+		if at++; at == words {
+			at = 0
+		}
+		if n++; n >= words {
+			if m := s.mix(roll); len(s.runs) < MaxRuns || m < s.runs[MaxRuns-1] {
+				keep(&s.runs, m, MaxRuns)
+			}
 		}
 	}
 	if n > 0 && n < words && len(b) >= 12 {
@@ -83,18 +90,25 @@ func (s *Sample) Text(b []byte) {
 	}
 }
 
-// word hashes a word without regard to case, eight bytes at a time.
-func (s *Sample) word(b []byte) uint64 {
+// word hashes the word text[from:to] without regard to case, eight bytes at a time.
+func (s *Sample) word(text []byte, from, to int) uint64 {
 	const lower = 0x2020202020202020
-	h := s.k0 ^ uint64(len(b))
-	for len(b) >= 8 {
-		h = (h ^ (binary.LittleEndian.Uint64(b) | lower)) * 0x9E3779B97F4A7C15
+	h := s.k0 ^ uint64(to-from)
+	for to-from >= 8 {
+		h = (h ^ (binary.LittleEndian.Uint64(text[from:]) | lower)) * 0x9E3779B97F4A7C15
 		h ^= h >> 29
-		b = b[8:]
+		from += 8
 	}
 	var t uint64
-	for i, c := range b {
-		t |= uint64(c|0x20) << (8 * i)
+	switch n := to - from; {
+	case n == 0:
+	case to >= 8: // one load that ends with the word, and what is before it shifted out
+		skip := uint(8*(8-n)) & 63
+		t = binary.LittleEndian.Uint64(text[to-8:])>>skip | lower>>skip
+	default:
+		for i, c := range text[from:to] {
+			t |= uint64(c|0x20) << (8 * i)
+		}
 	}
 	h = (h ^ t) * 0xff51afd7ed558ccd
 	return h ^ h>>32
@@ -133,14 +147,11 @@ func keep(list *[]uint64, h uint64, n int) {
 // Export returns the sample, keyed once more by SipHash, at most 64 hashes in ascending order; valid until the next Reset.
 func (s *Sample) Export() []uint64 {
 	s.out = append(s.out[:0], s.values...)
-	var b [8]byte
-	for _, l := range [][]uint64{s.tokens, s.runs} {
-		for _, h := range l {
-			for i := range b {
-				b[i] = byte(h >> (8 * i))
-			}
-			s.out = append(s.out, siphash.Hash(s.k0, s.k1, b[:]))
-		}
+	for _, h := range s.tokens {
+		s.out = append(s.out, siphash.Word(s.k0, s.k1, h))
+	}
+	for _, h := range s.runs {
+		s.out = append(s.out, siphash.Word(s.k0, s.k1, h))
 	}
 	slices.Sort(s.out)
 	s.out = slices.Compact(s.out)

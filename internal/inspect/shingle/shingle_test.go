@@ -60,3 +60,36 @@ func TestBounded(t *testing.T) {
 		t.Errorf("%d samples", n)
 	}
 }
+
+// A word's hash does not depend on what stands before it, nor on how it is read.
+func TestWordStandsAlone(t *testing.T) {
+	slow := func(s *Sample, b []byte) uint64 { // as defined: eight bytes at a time, the rest byte by byte
+		h := s.k0 ^ uint64(len(b))
+		var t uint64
+		for len(b) > 0 {
+			t = 0
+			for i := range min(8, len(b)) {
+				t |= uint64(b[i]|0x20) << (8 * i)
+			}
+			if len(b) < 8 {
+				break
+			}
+			h = (h ^ t) * 0x9E3779B97F4A7C15
+			h ^= h >> 29
+			b, t = b[8:], 0
+		}
+		h = (h ^ t) * 0xff51afd7ed558ccd
+		return h ^ h>>32
+	}
+	var s Sample
+	s.Reset(3, 4)
+	for n := 1; n < 40; n++ {
+		word := []byte(strings.Repeat("aZ9_é", 8)[:n])
+		for before := range 12 {
+			text := append([]byte(strings.Repeat("\xff", before)), word...)
+			if got, want := s.word(append(text, "\xff\xff"...), before, before+n), slow(&s, word); got != want {
+				t.Fatalf("%d bytes behind %d: %x, want %x", n, before, got, want)
+			}
+		}
+	}
+}

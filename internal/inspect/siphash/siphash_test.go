@@ -1,6 +1,9 @@
 package siphash
 
-import "testing"
+import (
+	"encoding/binary"
+	"testing"
+)
 
 // The vectors of the paper's reference implementation: key 00 01 .. 0f, input 00 01 .. n-1.
 func TestVectors(t *testing.T) {
@@ -13,6 +16,14 @@ func TestVectors(t *testing.T) {
 		}
 		if got := Hash(k0, k1, in); got != want {
 			t.Errorf("%d bytes: %x, want %x", n, got, want)
+		}
+	}
+}
+
+func TestWordIsHash(t *testing.T) {
+	for _, m := range []uint64{0, 1, 0x0706050403020100, 1 << 63, ^uint64(0)} {
+		if got, want := Word(3, 4, m), Hash(3, 4, binary.LittleEndian.AppendUint64(nil, m)); got != want {
+			t.Errorf("%x: %x, want %x", m, got, want)
 		}
 	}
 }

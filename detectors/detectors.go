@@ -15,6 +15,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/injection"
 	"github.com/mcpsiem/mcpsiem/detectors/protocolanomaly"
 	"github.com/mcpsiem/mcpsiem/detectors/ratelimit"
+	"github.com/mcpsiem/mcpsiem/detectors/tokenhygiene"
 	"github.com/mcpsiem/mcpsiem/detectors/tooldrift"
 )
 
@@ -26,6 +27,7 @@ var All = []engine.Definition{
 	injection.Definition,
 	execution.Definition,
 	tooldrift.Definition,
+	tokenhygiene.Definition,
 	protocolanomaly.Definition,
 	captureloss.Definition,
 	capturegap.Definition,

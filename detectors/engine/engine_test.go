@@ -194,10 +194,11 @@ func TestKeys(t *testing.T) {
 	none := func(*event.Event) {}
 	tenant := func(e *event.Event) { e.Tenant = "other" }
 	for k := KeyExchange; k < keyCount; k++ {
-		f(k, k == KeyGlobal || k == KeyTeam || k == KeyTap, none, tenant)
+		f(k, k == KeyGlobal || k == KeyTeam || k == KeyTap || k == KeyCredential, none, tenant)
 	}
 	f(KeyTeam, false, func(e *event.Event) { e.PrincipalTeam = "x" }, func(e *event.Event) { e.PrincipalTeam = "y" })
 	f(KeyTap, false, func(e *event.Event) { e.TapID = "x" }, func(e *event.Event) { e.TapID = "x"; e.TapEpoch = 1 })
+	f(KeyCredential, false, func(e *event.Event) { e.TokenFingerprint = "x" }, func(e *event.Event) { e.TokenFingerprint = "y" })
 	f(KeyPrincipal, false, func(e *event.Event) { e.PrincipalIssuer = "x" }, none)
 	f(KeyPrincipal, false, func(e *event.Event) { e.PrincipalID = ""; e.TokenFingerprint = "f" }, func(e *event.Event) { e.PrincipalID = "f" })
 	f(KeyConversation, true, func(e *event.Event) { e.ConversationID = "c" }, func(e *event.Event) { e.ConversationID = "c"; e.PrincipalID = "bob" })

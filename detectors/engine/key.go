@@ -22,10 +22,11 @@ const (
 	KeyTenant                  // everything of a tenant
 	KeyTap                     // a run of a tap; events of other sources are not observed
 	KeyGlobal                  // everything
+	KeyCredential              // a token or API key by its fingerprint; events without one are not observed
 	keyCount
 )
 
-var keyNames = [keyCount]string{"message", "exchange", "conversation", "principal", "server", "tool", "team", "tenant", "tap", "global"}
+var keyNames = [keyCount]string{"message", "exchange", "conversation", "principal", "server", "tool", "team", "tenant", "tap", "global", "credential"}
 
 func (k Key) String() string { return keyNames[k] }
 
@@ -64,6 +65,10 @@ func appendKey(b []byte, kind Key, e *event.Event) []byte {
 		if e.TapID == "" {
 			return b
 		}
+	case KeyCredential:
+		if e.TokenFingerprint == "" {
+			return b
+		}
 	case KeyMessage:
 		return b
 	}
@@ -94,6 +99,8 @@ func appendKey(b []byte, kind Key, e *event.Event) []byte {
 		b = part(b, e.Tool)
 	case KeyTeam:
 		b = part(b, e.PrincipalTeam)
+	case KeyCredential:
+		b = part(b, e.TokenFingerprint)
 	case KeyTap:
 		b = part(b, e.TapID)
 		b = binary.BigEndian.AppendUint64(b, uint64(e.TapEpoch))
@@ -155,6 +162,8 @@ func keyText(kind Key, e *event.Event) string {
 		s = e.Tenant
 	case KeyTap:
 		s = e.TapID + "/" + strconv.FormatInt(e.TapEpoch, 10)
+	case KeyCredential:
+		s = e.TokenFingerprint
 	case KeyGlobal:
 		return "global"
 	}

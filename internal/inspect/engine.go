@@ -278,8 +278,12 @@ func reasonOf(err error) string {
 	return ReasonUnparseable
 }
 
-// Report brings classes and counts of out up to date with the texts examined since.
-func (s *Session) Report(out *Output) { s.w.report(out) }
+// Report brings classes and counts of out, the last Inspect's, up to date with the texts examined since.
+func (s *Session) Report(out *Output) {
+	if len(s.w.found) != s.w.reported {
+		s.w.report(out)
+	}
+}
 
 // Replace is the placeholder for a value that is known to be of a class; placeholders stay as they are.
 func (s *Session) Replace(name, value string) string {

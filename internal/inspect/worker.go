@@ -49,8 +49,10 @@ type worker struct {
 	trace       []Found // not nil: note what is found in the outermost text
 	expanded    int     // bytes decompressed for this message
 
-	time   int64
-	counts map[class.ID]int
+	time int64
+
+	seen     []class.ID // the classes found, each once
+	reported int        // findings that the last report covered
 
 	body      bool // the texts are of a body: note signals and samples
 	quiet     bool // but not of this text
@@ -98,13 +100,14 @@ type hit struct {
 }
 
 func (w *worker) init(e *Engine) {
-	*w = worker{e: e, tenants: map[string]tenantWriter{}, keyless: pseudonym.NewKeyless(e.scanner.Known), keys: map[string]keyInfo{}, cleanTexts: map[string]struct{}{}, counts: map[class.ID]int{}}
+	*w = worker{e: e, tenants: map[string]tenantWriter{}, keyless: pseudonym.NewKeyless(e.scanner.Known), keys: map[string]keyInfo{}, cleanTexts: map[string]struct{}{}}
 }
 
 func (w *worker) begin(tenant, server, tool string, at int64) {
 	now := time.Now()
 	w.writer = w.writerOf(tenant, now)
 	w.e.cfg.Policy.For(&w.policy, tenant, server, tool)
+	w.reported = 0
 	w.found, w.values, w.path = w.found[:0], w.values[:0], w.path[:0]
 	w.hidden = view.Hidden{}
 	w.changed, w.identity = false, false
@@ -378,16 +381,18 @@ func (w *worker) value(c class.ID, b []byte) (from, to int) {
 
 // report turns findings into the output's lists.
 func (w *worker) report(out *Output) {
-	clear(w.counts)
-	for _, f := range w.found {
-		n := w.counts[f.class]
-		w.counts[f.class] = n + 1
-	}
-	if len(w.counts) == 0 {
+	w.reported = len(w.found)
+	if w.reported == 0 {
 		return
 	}
-	out.Classes, out.Redactions = out.Classes[:0], make(map[string]float64, len(w.counts))
-	for c := range w.counts {
+	w.seen = w.seen[:0]
+	for _, f := range w.found {
+		if !slices.Contains(w.seen, f.class) {
+			w.seen = append(w.seen, f.class)
+		}
+	}
+	out.Classes, out.Redactions = out.Classes[:0], make(map[string]float64, len(w.seen))
+	for _, c := range w.seen {
 		out.Classes = append(out.Classes, w.e.scanner.Classes[c].Name)
 	}
 	for _, f := range w.found {

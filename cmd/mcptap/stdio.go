@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
@@ -52,6 +54,13 @@ func runStdio(f *flags, args []string) error {
 		return err
 	}
 	w := newWarnings(f)
+	labels := maps.Clone(r.labels)
+	if from := credentialSources(args, os.Environ()); len(from) > 0 {
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[event.LabelCredentials] = strings.Join(from, " ")
+	}
 	var (
 		mu  sync.Mutex // guards rec
 		rec *tap.Recorder
@@ -67,7 +76,7 @@ func runStdio(f *flags, args []string) error {
 			rec = got
 			mu.Unlock()
 			return got.Open(tap.StreamInfo{
-				Server: r.name, Transport: event.TransportStdio, Labels: r.labels, Tenant: r.tenant,
+				Server: r.name, Transport: event.TransportStdio, Labels: labels, Tenant: r.tenant,
 				Command: program, PID: pid, ParentCommand: parentCommand(),
 			}), nil
 		},

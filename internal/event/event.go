@@ -98,6 +98,10 @@ const (
 	CaptureAbsent    = "absent"
 )
 
+// LabelCredentials is the label by which a tap says where a stdio server gets credentials from: "env:NAME" for each variable
+// whose name is that of a credential, "argument" for one on the command line, separated by spaces. Never the credential.
+const LabelCredentials = "mcpsiem.credentials"
+
 // RawPrefix marks attributes that must not survive the redact stage, known to the schema or not.
 const RawPrefix = "mcpsiem.raw."
 

@@ -421,6 +421,20 @@ func TestServerAudience(t *testing.T) {
 	check(t, one(t, p, e), "jwt:u-1:user!")
 }
 
+func TestCredentialsInEnvironment(t *testing.T) {
+	p := newTest(t, nil)
+	e := httpCall("")
+	e.Transport, e.ClientAddress, e.OSUser, e.HostName = event.TransportStdio, "", "ada", "laptop"
+	e.Labels = map[string]string{event.LabelCredentials: "env:GITHUB_TOKEN"}
+	check(t, one(t, p, e), "os_user:ada@laptop:user!")
+	e.Method, e.Tool = "initialize", ""
+	check(t, one(t, p, e), "os_user:ada@laptop:user!", SignalInEnvironment)
+	e.SourceKind = "json" // anyone can write a label into a file
+	if got := one(t, p, e); got.Signals[SignalInEnvironment] != 0 {
+		t.Error("believed a label that no tap made")
+	}
+}
+
 func TestCredentialsWithoutContent(t *testing.T) {
 	p := newTest(t, nil)
 	fp := p.key.Fingerprint

@@ -24,6 +24,7 @@ var sources = []func(p *identityProcessor, ctx context.Context, v *view, at int6
 	(*identityProcessor).fromCertificate,
 	(*identityProcessor).fromProxy,
 	(*identityProcessor).fromOS,
+	(*identityProcessor).fromEnvironment,
 	(*identityProcessor).fromAttributes,
 	(*identityProcessor).fromClientInfo,
 }
@@ -411,6 +412,15 @@ func (p *identityProcessor) fromOS(_ context.Context, v *view, _ int64, out *fou
 		c.person, c.id, c.kind = person, person.ID, person.Kind
 	}
 	out.add(c)
+}
+
+// fromEnvironment says once for a conversation, as it opens, that the server got credentials from its environment or command
+// line: from the client's configuration file, most often.
+func (p *identityProcessor) fromEnvironment(_ context.Context, v *view, _ int64, out *found) {
+	if v.environment == "" || !v.fromTap() || v.kind != event.KindRequest || v.method != "initialize" && v.method != "server/discover" {
+		return
+	}
+	out.signal(SignalInEnvironment)
 }
 
 // fromAttributes takes what other telemetry says of the user, and the service that a client span belongs to.

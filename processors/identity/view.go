@@ -15,6 +15,7 @@ type view struct {
 	sourceKind, tapID, tenant, credential string
 	eventID, exchangeID, kind, direction  string
 	transport, server, serviceName        string
+	method, environment                   string // environment: event.LabelCredentials
 	clientName, clientVersion, clientAddr string
 	host, osUser, parentCommand           string
 	sessionID, conversation, decision     string
@@ -85,6 +86,14 @@ func (r *reader) set(v *view, k string, val pcommon.Value) {
 		v.kind = str(val)
 	case event.AttrDirection:
 		v.direction = str(val)
+	case event.AttrMethod:
+		v.method = str(val)
+	case event.AttrLabels:
+		if val.Type() == pcommon.ValueTypeMap {
+			if l, ok := val.Map().Get(event.LabelCredentials); ok {
+				v.environment = str(l)
+			}
+		}
 	case event.AttrTransport:
 		v.transport = str(val)
 	case event.AttrServer:

@@ -170,8 +170,9 @@ func (a *Automaton) scanHalves(text []byte, hits []Hit) []Hit {
 	next, final, shift := a.next, a.final, a.shift&31
 	mid := len(text) / 2
 	off := mid - (a.long - 1)
-	var few [32]Hit
+	var few [64]Hit
 	late := few[:0] // of the second half
+	at := 0
 	x, y := uint(0), uint(0)
 	first, second := text[:mid], text[off:off+mid]
 	for i, c := range first {
@@ -180,11 +181,15 @@ func (a *Automaton) scanHalves(text []byte, hits []Hit) []Hit {
 		if x >= final {
 			hits = a.hit(text, x, i+1, hits)
 		}
+		at = i + 1
 		if y >= final && off+i >= mid {
-			late = a.hit(text, y, off+i+1, late)
+			if late = a.hit(text, y, off+at, late); len(late) > len(few)/2 { // many hits: what waits for its turn would fill memory
+				break
+			}
 		}
 	}
-	return a.scan(text, y, off+mid, mid, append(hits, late...))
+	hits = a.scan(first, x, at, 0, hits)
+	return a.scan(text, y, off+at, mid, append(hits, late...))
 }
 
 // hit appends the literals that end in state s just before byte end.

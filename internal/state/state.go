@@ -6,7 +6,7 @@
 //	lock              held by the running `mcpsiem up`; holds its pid
 //	endpoints.json    where the running installation listens
 //	config.yaml       the generated Collector configuration
-//	secrets/          generated credentials and keys, one a file
+//	secrets/          generated credentials and keys, one a file; in secrets/tenants, keys of tenants that can be destroyed
 //	nats/             JetStream's files, encrypted
 //	clickhouse/       ClickHouse's files
 //	detect/           detector snapshots

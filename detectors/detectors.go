@@ -6,15 +6,19 @@
 package detectors
 
 import (
+	"github.com/mcpsiem/mcpsiem/detectors/anonymousaccess"
 	"github.com/mcpsiem/mcpsiem/detectors/budget"
 	"github.com/mcpsiem/mcpsiem/detectors/capturegap"
 	"github.com/mcpsiem/mcpsiem/detectors/captureloss"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialleak"
+	"github.com/mcpsiem/mcpsiem/detectors/credentialsharing"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
+	"github.com/mcpsiem/mcpsiem/detectors/enumeration"
 	"github.com/mcpsiem/mcpsiem/detectors/execution"
 	"github.com/mcpsiem/mcpsiem/detectors/injection"
 	"github.com/mcpsiem/mcpsiem/detectors/protocolanomaly"
 	"github.com/mcpsiem/mcpsiem/detectors/ratelimit"
+	"github.com/mcpsiem/mcpsiem/detectors/scopegrowth"
 	"github.com/mcpsiem/mcpsiem/detectors/tokenhygiene"
 	"github.com/mcpsiem/mcpsiem/detectors/tooldrift"
 )
@@ -28,6 +32,10 @@ var All = []engine.Definition{
 	execution.Definition,
 	tooldrift.Definition,
 	tokenhygiene.Definition,
+	credentialsharing.Definition,
+	scopegrowth.Definition,
+	anonymousaccess.Definition,
+	enumeration.Definition,
 	protocolanomaly.Definition,
 	captureloss.Definition,
 	capturegap.Definition,

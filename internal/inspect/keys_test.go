@@ -20,6 +20,13 @@ func tenants(t testing.TB) (*pseudonym.Tenants, string) {
 	return s, dir
 }
 
+// saltedEngine is an engine with tenants' keys on disk, as the processor has it.
+func saltedEngine(t testing.TB) *Engine {
+	t.Helper()
+	store, _ := tenants(t)
+	return testEngine(t, func(c *Config) { c.Tenants = store })
+}
+
 // A destroyed key is noticed, the next pseudonyms are others, and nobody makes the old ones again; other tenants notice nothing.
 func TestDestroyedKey(t *testing.T) {
 	store, dir := tenants(t)

@@ -108,7 +108,7 @@ var wrapperNames = func() (out []string) {
 // Whatever a planted value is wrapped in, twice, and wherever in a message it stands, neither the value nor its wrapping survives; what
 // comes out is JSON and stays as it is when inspected again.
 func TestPlantedValuesDoNotSurvive(t *testing.T) {
-	e := testEngine(t)
+	e := saltedEngine(t)
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.SampledFrom(planted).Draw(t, "value")
 		wrapped := value
@@ -205,7 +205,7 @@ func flat(b []byte) string {
 
 // A value cut into the strings of an array does not survive.
 func TestSplitValuesDoNotSurvive(t *testing.T) {
-	e := testEngine(t)
+	e := saltedEngine(t)
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.SampledFrom([]string{"4111111111111111", "ghp_16C7e42F292c6912E7710c838347Ae178B4a", "sk_live_dhhfUUyfrAace5dBAZ10JrAD", "DE89370400440532013000"}).Draw(t, "value")
 		at := rapid.IntRange(3, len(value)-3).Draw(t, "at")
@@ -224,8 +224,8 @@ func TestSplitValuesDoNotSurvive(t *testing.T) {
 
 // One value has one pseudonym in a tenant, in all spellings, and others elsewhere.
 func TestPseudonymsCorrelateWithinTenant(t *testing.T) {
-	e := testEngine(t)
-	other := testEngine(t, func(c *Config) { c.Epoch = "2" })
+	e := saltedEngine(t)
+	other := testEngine(t, func(c *Config) { c.Epoch, c.Tenants = "2", e.cfg.Tenants })
 	get := func(e *Engine, tenant, s string) string {
 		b, _ := json.Marshal(s)
 		out := e.Inspect(&Input{Tenant: tenant, Body: b})
@@ -248,7 +248,7 @@ func TestPseudonymsCorrelateWithinTenant(t *testing.T) {
 
 // A look-alike of a placeholder does not carry a value past inspection.
 func TestForgedPlaceholder(t *testing.T) {
-	e := testEngine(t)
+	e := saltedEngine(t)
 	for _, s := range []string{"<card:4111111111111111>", "<email:4111111111111111:1>", "<secret:123456789012abcd:4111111111111111>", "<password>hunter2hunter2</password> 4111111111111111"} {
 		b, _ := json.Marshal(s)
 		if out := e.Inspect(&Input{Tenant: "default", Body: b}); strings.Contains(string(out.Body), "4111111111111111") {

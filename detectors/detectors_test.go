@@ -135,6 +135,8 @@ func FuzzDetectors(f *testing.F) {
 	f.Add([]byte("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f"), "read\xff", int64(7))
 	f.Add([]byte{12, 140, 13, 45, 77, 12, 200, 201, 12, 12}, "a\x00b", int64(-1))
 	f.Add([]byte{255, 254, 253, 9, 9, 9}, "", int64(1<<62))
+	f.Add([]byte{12, 28, 44, 60, 76, 92, 14, 30, 46, 62, 78, 15, 31, 95}, "192.0.2.1", int64(3))
+	f.Add([]byte{13, 29, 14, 30, 31, 63, 13}, "alg_none", int64(3))
 	f.Fuzz(func(t *testing.T, script []byte, text string, n int64) {
 		if len(script) > 64 {
 			script = script[:64]
@@ -181,6 +183,23 @@ func FuzzDetectors(f *testing.F) {
 				m.PutInt(event.AttrAnomalies, n)
 			case 11:
 				m.PutEmptyMap(event.AttrSignals).PutDouble("injection", float64(b)/200)
+			case 12, 13:
+				m.PutStr(event.AttrTokenFingerprint, text)
+				m.PutStr(event.AttrHostName, string(rune(b)))
+				m.PutStr(event.AttrClientAddress, text)
+				m.PutEmptySlice(event.AttrAuthScopes).AppendEmpty().SetStr(text + string(rune(b)))
+				m.PutEmptyMap(event.AttrSignals).PutDouble("token."+text, float64(b))
+			case 14:
+				m.PutStr(event.AttrKind, event.KindError)
+				m.PutStr(event.AttrMethod, "tools/call")
+				m.PutStr(event.AttrTool, text+string(rune(b)))
+				m.PutStr(event.AttrRPCCode, "-32602")
+			case 15:
+				m.PutStr(event.AttrMethod, "tools/call")
+				m.PutStr(event.AttrKind, event.KindRequest)
+				s := m.PutEmptyMap(event.AttrSignals)
+				s.PutDouble("token.not_required", 1)
+				s.PutDouble("shell_metachar", float64(b)/200)
 			}
 			g.Apply(ld)
 		}

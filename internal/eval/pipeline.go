@@ -35,7 +35,7 @@ import (
 )
 
 // key is the key of pseudonyms and fingerprints. It is no secret: nothing made with it leaves this package. That it is always the
-// same makes runs the same.
+// same makes runs the same but for pseudonyms.
 const key = "6d63707369656d206576616c756174696f6e206b65792c206e6f736563726574"
 
 // pipeline passes messages through decode, identity, tokens and inspect, and their events to detectors.

@@ -30,6 +30,7 @@ type upOptions struct {
 	anyPort bool
 	addrs   state.Endpoints
 	follow  []string
+	configs []string // laid over the generated configuration
 }
 
 func newUp() *cobra.Command {
@@ -41,6 +42,10 @@ func newUp() *cobra.Command {
 		Long: `Start NATS JetStream (encrypted, every acknowledgement on disk), ClickHouse and all pipelines, on loopback only, with
 generated credentials in the state folder; create or upgrade the schema; and print where things are. Runs until Ctrl-C, SIGTERM or
 ` + "`mcpsiem down`" + `, and then ends in order. What is on disk survives; taps spool while it is away.
+
+--config lays your own settings over the generated configuration, key by key, e.g. token issuers, a redaction policy, prices:
+    processors: {identity: {issuers: [{issuer: https://id.example.com, jwks_url: https://id.example.com/jwks, audiences: [mcp]}]}}
+A people.yaml and a budgets.yaml in the state folder are used without that.
 
 The first start fetches the ClickHouse engine by npm (178 MB) into the cache folder.`,
 		Example: "  mcpsiem up\n  mcpsiem up --follow '/var/log/mcp-gateway/*.jsonl'\n  mcpsiem up --state /tmp/try --any-port",
@@ -58,6 +63,8 @@ The first start fetches the ClickHouse engine by npm (178 MB) into the cache fol
 	f.StringVar(&o.addrs.Health, "health", "127.0.0.1:13133", "health check `ADDR`")
 	f.StringVar(&o.addrs.Metrics, "metrics", "127.0.0.1:18888", "Prometheus metrics of mcpsiem itself `ADDR`")
 	f.StringArrayVar(&o.follow, "follow", nil, "follow event files, one JSON object a line, matching `GLOB`; may be given more than once")
+	f.StringArrayVarP(&o.configs, "config", "c", nil, "lay this configuration over the generated one `FILE`; may be given more than once")
+	_ = c.MarkFlagFilename("config", "yaml", "yml")
 	c.PreRun = func(c *cobra.Command, _ []string) {
 		if !o.anyPort {
 			return
@@ -145,7 +152,7 @@ func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 		}
 		printWelcome(out, d, e)
 	}
-	err = distro.Run(ctx, []string{config}, started)
+	err = distro.Run(ctx, append([]string{config}, o.configs...), started)
 	_ = os.Remove(d.Path("endpoints.json"))
 	step("stopping")
 	if err != nil {

@@ -95,14 +95,6 @@ func (j *jsonWalker) rewrite(src []byte) ([]byte, error) {
 	return j.out, nil
 }
 
-// put replaces src[from:to] in the output.
-func (j *jsonWalker) put(from, to int, b []byte) {
-	j.out = append(j.out, j.src[j.copied:from]...)
-	j.out = append(j.out, b...)
-	j.copied = to
-	j.changed = true
-}
-
 // putString replaces src[from:to] by s as a JSON string.
 func (j *jsonWalker) putString(from, to int, s []byte) {
 	j.out = append(j.out, j.src[j.copied:from]...)

@@ -38,7 +38,6 @@ type worker struct {
 	cleanTexts  map[string]struct{} // attributes that held nothing, by mode, name and value
 	cleanKeyBuf []byte
 	path        [][]byte
-	pathText    []string
 	found       []finding
 	values      []byte // what findings refer to
 	hidden      view.Hidden
@@ -84,7 +83,6 @@ type level struct {
 	spans  []hit
 	runs   []view.Run
 	pieces []view.Run
-	buf    []byte
 	out    []byte
 	dec    []byte
 	walker jsonWalker

@@ -37,7 +37,7 @@ func streetAfterNumber(t *Text, start, end int) (int, int, bool) {
 		if isDigit(b[w]) && countDigits(b[w:i]) <= 6 && i-w <= 7 && words > 0 {
 			return w, t.rest(end), w == 0 || !isWord(b[w-1])
 		}
-		if !isUpper(b[w]) && b[w] < 0x80 && !isDigit(b[w]) && !isUpper(b[start+1]) == false {
+		if !isUpper(b[w]) && b[w] < 0x80 && !isDigit(b[w]) && isUpper(b[start+1]) {
 			return 0, 0, false
 		}
 		words++

@@ -22,9 +22,6 @@ var alwaysKeys = map[string]bool{"request_state": true, "authorization": true, "
 var alwaysEnds = []string{"password", "passwd", "passphrase", "pwd", "secret", "apikey", "api_key", "private_key", "secret_key", "access_key", "access_token", "refresh_token", "auth_token", "client_secret", "api_token", "session_token",
 	"bearer_token", "credentials", "encryption_key", "signing_key", "connection_string", "api_secret", "bot_token", "session_cookie"}
 
-// tokenKeys: token alone says less; the value decides.
-var harmlessTokens = map[string]bool{"progress_token": true, "page_token": true, "next_page_token": true, "next_token": true, "continuation_token": true, "sync_token": true, "cancel_token": true, "previous_page_token": true, "ct_token": true}
-
 // KeyOf classifies the name of a member.
 func (s *Scanner) KeyOf(name []byte) Key {
 	k := Key{Whole: None}

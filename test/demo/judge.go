@@ -196,6 +196,11 @@ func difference(server string, a, b []sighting) []string {
 
 func (d *demo) print(ctx context.Context, v verdict) error {
 	if d.json {
+		for _, l := range []*[]string{&v.Missing, &v.Surplus, &v.Altered} {
+			if *l == nil {
+				*l = []string{} // a list for programs, also where it is empty
+			}
+		}
 		enc := json.NewEncoder(os.Stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(v)

@@ -46,6 +46,7 @@ func (c *Context) Emit(a Alert) {
 		parts = append(parts, c.e.ID)
 	}
 	parts = append(parts, a.Scope...)
+	group := parts
 	if a.Window > 0 {
 		parts = append(parts, strconv.FormatInt(now-mod(now, int64(a.Window)), 10))
 	}
@@ -55,7 +56,7 @@ func (c *Context) Emit(a Alert) {
 		return
 	}
 	f := finding.Finding{Time: now}
-	f.ID = id
+	f.ID, f.Group = id, event.SourceID(group...)
 	f.RuleID, f.RuleVersion = spec.ID, spec.Version
 	f.Title = or(a.Title, spec.Title)
 	f.Severity = or(a.Severity, spec.Severity)

@@ -29,9 +29,12 @@ func TestFindingIsComplete(t *testing.T) {
 	if f.ID != event.SourceID("stateless", "default", "tool", fmt.Sprint(window-window%(60*sec))) {
 		t.Errorf("id %s", f.ID)
 	}
-	f.ID = ""
-	want := "{1767600090000000000 { stateless 1 Error A tool failed. low 1 open 1767600090000000000 1767600090000000000 1 message:" + e.ID +
-		" default alice true ide server tool c1 [" + e.ID + "] [] map[]   [] 0}}"
+	if f.Group != event.SourceID("stateless", "default", "tool") {
+		t.Errorf("group %s", f.Group)
+	}
+	f.ID, f.Group = "", ""
+	want := "{1767600090000000000 { stateless 1 Error A tool failed. low 1 open 0   0 1767600090000000000 1767600090000000000 1 message:" + e.ID +
+		"  default alice true ide server tool c1 [" + e.ID + "] [] map[]   [] 0}}"
 	if text := fmt.Sprint(f); text != want {
 		t.Errorf("have %s\nwant %s", text, want)
 	}

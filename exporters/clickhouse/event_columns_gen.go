@@ -105,6 +105,9 @@ type eventFields struct {
 	LostEvents             proto.ColUInt64
 	LostFrom               proto.ColUInt64
 	LostTo                 proto.ColUInt64
+	AuditAction            lowCard
+	AuditTarget            text
+	AuditDetails           labels
 	ExitCode               proto.ColInt32
 }
 
@@ -200,6 +203,9 @@ func (c *eventFields) appendFields(r *event.Fields) {
 	c.LostEvents.Append(uint64(c.clamp(r.LostEvents, 0, math.MaxInt64)))
 	c.LostFrom.Append(uint64(c.clamp(r.LostFrom, 0, math.MaxInt64)))
 	c.LostTo.Append(uint64(c.clamp(r.LostTo, 0, math.MaxInt64)))
+	c.AuditAction.append(&c.notes, r.AuditAction)
+	c.AuditTarget.append(&c.notes, r.AuditTarget)
+	c.AuditDetails.append(&c.notes, r.AuditDetails)
 	c.ExitCode.Append(int32(c.clamp(r.ExitCode, math.MinInt32, math.MaxInt32)))
 }
 
@@ -296,6 +302,9 @@ func (c *eventFields) inputFields() proto.Input {
 		{Name: "lost_events", Data: &c.LostEvents},
 		{Name: "lost_from", Data: &c.LostFrom},
 		{Name: "lost_to", Data: &c.LostTo},
+		{Name: "audit_action", Data: &c.AuditAction},
+		{Name: "audit_target", Data: &c.AuditTarget},
+		{Name: "audit_details", Data: &c.AuditDetails},
 		{Name: "exit_code", Data: &c.ExitCode},
 	}
 }

@@ -23,10 +23,15 @@ type findingFields struct {
 	Severity          lowCard
 	Confidence        proto.ColFloat32
 	Status            lowCard
+	Revision          proto.ColUInt64
+	TriagedBy         lowCard
+	TriageNote        text
+	AcceptedUntil     times
 	FirstSeen         times
 	LastSeen          times
 	Count             proto.ColUInt32
 	Key               text
+	Group             uuids
 	Tenant            lowCard
 	PrincipalID       lowCard
 	PrincipalVerified proto.ColBool
@@ -53,10 +58,15 @@ func (c *findingFields) appendFields(r *finding.Fields) {
 	c.Severity.append(&c.notes, r.Severity)
 	c.Confidence.Append(float32(c.finite(r.Confidence)))
 	c.Status.append(&c.notes, r.Status)
+	c.Revision.Append(uint64(c.clamp(r.Revision, 0, math.MaxInt64)))
+	c.TriagedBy.append(&c.notes, r.TriagedBy)
+	c.TriageNote.append(&c.notes, r.TriageNote)
+	c.AcceptedUntil.append(&c.notes, c.date(r.AcceptedUntil))
 	c.FirstSeen.append(&c.notes, c.date(r.FirstSeen))
 	c.LastSeen.append(&c.notes, c.date(r.LastSeen))
 	c.Count.Append(uint32(c.clamp(r.Count, 0, math.MaxUint32)))
 	c.Key.append(&c.notes, r.Key)
+	c.Group.append(&c.notes, r.Group)
 	c.Tenant.append(&c.notes, r.Tenant)
 	c.PrincipalID.append(&c.notes, r.PrincipalID)
 	c.PrincipalVerified.Append(r.PrincipalVerified)
@@ -84,10 +94,15 @@ func (c *findingFields) inputFields() proto.Input {
 		{Name: "severity", Data: &c.Severity},
 		{Name: "confidence", Data: &c.Confidence},
 		{Name: "status", Data: &c.Status},
+		{Name: "revision", Data: &c.Revision},
+		{Name: "triaged_by", Data: &c.TriagedBy},
+		{Name: "triage_note", Data: &c.TriageNote},
+		{Name: "accepted_until", Data: &c.AcceptedUntil},
 		{Name: "first_seen", Data: &c.FirstSeen},
 		{Name: "last_seen", Data: &c.LastSeen},
 		{Name: "count", Data: &c.Count},
 		{Name: "key", Data: &c.Key},
+		{Name: "group_id", Data: &c.Group},
 		{Name: "tenant", Data: &c.Tenant},
 		{Name: "principal_id", Data: &c.PrincipalID},
 		{Name: "principal_verified", Data: &c.PrincipalVerified},

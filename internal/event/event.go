@@ -39,6 +39,10 @@ type ToolDef struct {
 	Name   string `json:"name"`
 	Hash   string `json:"hash"`   // SHA-256 of the definition's canonical JSON (RFC 8785), hex
 	Tokens int64  `json:"tokens"` // tokens of the definition's canonical JSON
+
+	// Of this definition alone, as Fields.Signals and Fields.Capabilities are of a whole message.
+	Signals      map[string]float64 `json:"signals,omitempty"`
+	Capabilities []string           `json:"capabilities,omitempty"`
 }
 
 // Event names.
@@ -52,6 +56,7 @@ const (
 	NameTapLoss      = "mcpsiem.tap.loss"
 	NameTransport    = "mcpsiem.transport.error" // an HTTP exchange that failed without a JSON-RPC answer
 	NameServerExit   = "mcpsiem.server.exit"
+	NameAudit        = "mcpsiem.audit" // what people and the pipeline itself did; see internal/audit
 )
 
 // Values of Kind.

@@ -109,6 +109,9 @@ const (
 	AttrLostEvents             = "mcpsiem.tap.lost_events"
 	AttrLostFrom               = "mcpsiem.tap.lost_from"
 	AttrLostTo                 = "mcpsiem.tap.lost_to"
+	AttrAuditAction            = "mcpsiem.audit.action"
+	AttrAuditTarget            = "mcpsiem.audit.target"
+	AttrAuditDetails           = "mcpsiem.audit.details"
 	AttrExitCode               = "process.exit.code"
 )
 
@@ -210,6 +213,9 @@ type Fields struct {
 	LostEvents             int64              `json:"mcpsiem.tap.lost_events,omitempty" expr:"lost_events"`                   // On a loss record: how many events the tap could not keep.
 	LostFrom               int64              `json:"mcpsiem.tap.lost_from,omitempty" expr:"lost_from"`                       // First sequence number lost.
 	LostTo                 int64              `json:"mcpsiem.tap.lost_to,omitempty" expr:"lost_to"`                           // Last sequence number lost.
+	AuditAction            string             `json:"mcpsiem.audit.action,omitempty" expr:"audit_action"`                     // What was done, `object.verb`, e.g. rules.change, evidence.export, pipeline.start; internal/audit lists them.
+	AuditTarget            string             `json:"mcpsiem.audit.target,omitempty" expr:"audit_target"`                     // What it was done to: the name or id of a rule, finding, hold, key, sink, file.
+	AuditDetails           map[string]string  `json:"mcpsiem.audit.details,omitempty" expr:"audit_details"`                   // What else matters: counts, old and new values, the reason given; never content of events.
 	ExitCode               int64              `json:"process.exit.code,omitempty" expr:"exit_code"`                           // On a server exit record (stdio): the server's exit code; -signal if a signal ended it.
 }
 
@@ -408,6 +414,12 @@ func (e *Fields) setAttr(k string, v pcommon.Value) bool {
 		e.LostFrom = attr.Int(v)
 	case AttrLostTo:
 		e.LostTo = attr.Int(v)
+	case AttrAuditAction:
+		e.AuditAction = v.AsString()
+	case AttrAuditTarget:
+		e.AuditTarget = v.AsString()
+	case AttrAuditDetails:
+		e.AuditDetails = attr.Labels(v)
 	case AttrExitCode:
 		e.ExitCode = attr.Int(v)
 	default:
@@ -706,6 +718,15 @@ func (e *Fields) putAttrs(m pcommon.Map) {
 	if e.LostTo != 0 {
 		m.PutInt(AttrLostTo, e.LostTo)
 	}
+	if e.AuditAction != "" {
+		m.PutStr(AttrAuditAction, e.AuditAction)
+	}
+	if e.AuditTarget != "" {
+		m.PutStr(AttrAuditTarget, e.AuditTarget)
+	}
+	if len(e.AuditDetails) != 0 {
+		attr.PutLabels(m, AttrAuditDetails, e.AuditDetails)
+	}
 	if e.ExitCode != 0 {
 		m.PutInt(AttrExitCode, e.ExitCode)
 	}
@@ -809,5 +830,8 @@ var Schema = []Field{
 	{Go: "LostEvents", Attr: AttrLostEvents, Type: "int", Column: "lost_events", ClickHouse: "UInt64", Raw: false},
 	{Go: "LostFrom", Attr: AttrLostFrom, Type: "int", Column: "lost_from", ClickHouse: "UInt64", Raw: false},
 	{Go: "LostTo", Attr: AttrLostTo, Type: "int", Column: "lost_to", ClickHouse: "UInt64", Raw: false},
+	{Go: "AuditAction", Attr: AttrAuditAction, Type: "string", Column: "audit_action", ClickHouse: "LowCardinality(String)", Raw: false},
+	{Go: "AuditTarget", Attr: AttrAuditTarget, Type: "string", Column: "audit_target", ClickHouse: "String", Raw: false},
+	{Go: "AuditDetails", Attr: AttrAuditDetails, Type: "labels", Column: "audit_details", ClickHouse: "Map(LowCardinality(String), String)", Raw: false},
 	{Go: "ExitCode", Attr: AttrExitCode, Type: "int", Column: "exit_code", ClickHouse: "Int32", Raw: false},
 }

@@ -34,7 +34,7 @@ func full() *Event {
 		case map[string]float64:
 			f.Set(reflect.ValueOf(map[string]float64{"k": 0.25}))
 		case []ToolDef:
-			f.Set(reflect.ValueOf([]ToolDef{{Name: "t", Hash: "h", Tokens: 3}}))
+			f.Set(reflect.ValueOf([]ToolDef{{Name: "t", Hash: "h", Tokens: 3, Signals: map[string]float64{"s": 0.5}, Capabilities: []string{"c"}}}))
 		}
 	}
 	return e

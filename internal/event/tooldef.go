@@ -25,6 +25,10 @@ func toolDefsOf(v pcommon.Value) []ToolDef {
 				d.Hash = v.AsString()
 			case "tokens":
 				d.Tokens = attr.Int(v)
+			case "signals":
+				d.Signals = attr.Scores(v)
+			case "capabilities":
+				d.Capabilities = attr.Strings(v)
 			}
 			return true
 		})
@@ -40,6 +44,12 @@ func putToolDefs(m pcommon.Map, k string, defs []ToolDef) {
 		it.PutStr("name", d.Name)
 		it.PutStr("hash", d.Hash)
 		it.PutInt("tokens", d.Tokens)
+		if len(d.Signals) > 0 {
+			attr.PutScores(it, "signals", d.Signals)
+		}
+		if len(d.Capabilities) > 0 {
+			attr.PutStrings(it, "capabilities", d.Capabilities)
+		}
 	}
 }
 

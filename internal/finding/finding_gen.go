@@ -21,10 +21,15 @@ const (
 	AttrSeverity          = "mcpsiem.finding.severity"
 	AttrConfidence        = "mcpsiem.finding.confidence"
 	AttrStatus            = "mcpsiem.finding.status"
+	AttrRevision          = "mcpsiem.finding.revision"
+	AttrTriagedBy         = "mcpsiem.finding.triaged_by"
+	AttrTriageNote        = "mcpsiem.finding.triage_note"
+	AttrAcceptedUntil     = "mcpsiem.finding.accepted_until"
 	AttrFirstSeen         = "mcpsiem.finding.first_seen"
 	AttrLastSeen          = "mcpsiem.finding.last_seen"
 	AttrCount             = "mcpsiem.finding.count"
 	AttrKey               = "mcpsiem.finding.key"
+	AttrGroup             = "mcpsiem.finding.group"
 	AttrTenant            = "mcpsiem.tenant.id"
 	AttrPrincipalID       = "mcpsiem.principal.id"
 	AttrPrincipalVerified = "mcpsiem.principal.verified"
@@ -51,10 +56,15 @@ type Fields struct {
 	Severity          string            `json:"mcpsiem.finding.severity,omitempty" expr:"severity"`               // informational, low, medium, high, critical.
 	Confidence        float64           `json:"mcpsiem.finding.confidence,omitempty" expr:"confidence"`           // 0 to 1.
 	Status            string            `json:"mcpsiem.finding.status,omitempty" expr:"status"`                   // open, acknowledged, resolved, false_positive, accepted.
+	Revision          int64             `json:"mcpsiem.finding.revision,omitempty" expr:"revision"`               // 0 as the detector raised it; a change of state is the same finding once more, with the time of the change, ns since 1970. The highest revision is what holds.
+	TriagedBy         string            `json:"mcpsiem.finding.triaged_by,omitempty" expr:"triaged_by"`           // Who set the status: a person, or the allow-list or maintenance window that did, with its owner.
+	TriageNote        string            `json:"mcpsiem.finding.triage_note,omitempty" expr:"triage_note"`         // Why, in that person's words.
+	AcceptedUntil     int64             `json:"mcpsiem.finding.accepted_until,omitempty" expr:"accepted_until"`   // When the acceptance ends, ns since 1970; 0 for none.
 	FirstSeen         int64             `json:"mcpsiem.finding.first_seen,omitempty" expr:"first_seen"`           // Time of the oldest evidence, ns since 1970.
 	LastSeen          int64             `json:"mcpsiem.finding.last_seen,omitempty" expr:"last_seen"`             // Time of the newest evidence, ns since 1970.
 	Count             int64             `json:"mcpsiem.finding.count,omitempty" expr:"count"`                     // How many events it stands for.
 	Key               string            `json:"mcpsiem.finding.key,omitempty" expr:"key"`                         // The key whose observations were judged, e.g. conversation:…
+	Group             string            `json:"mcpsiem.finding.group,omitempty" expr:"group_id"`                  // Shared by findings about the same thing in different windows: a hash of rule, tenant, key and scope, 32 hex digits. Pagers deduplicate by it.
 	Tenant            string            `json:"mcpsiem.tenant.id,omitempty" expr:"tenant"`                        // Tenant concerned.
 	PrincipalID       string            `json:"mcpsiem.principal.id,omitempty" expr:"principal_id"`               // Principal concerned.
 	PrincipalVerified bool              `json:"mcpsiem.principal.verified,omitempty" expr:"principal_verified"`   // Whether that identity was verified.
@@ -90,6 +100,14 @@ func (e *Fields) setAttr(k string, v pcommon.Value) bool {
 		e.Confidence = attr.Float(v)
 	case AttrStatus:
 		e.Status = v.AsString()
+	case AttrRevision:
+		e.Revision = attr.Int(v)
+	case AttrTriagedBy:
+		e.TriagedBy = v.AsString()
+	case AttrTriageNote:
+		e.TriageNote = v.AsString()
+	case AttrAcceptedUntil:
+		e.AcceptedUntil = attr.Int(v)
 	case AttrFirstSeen:
 		e.FirstSeen = attr.Int(v)
 	case AttrLastSeen:
@@ -98,6 +116,8 @@ func (e *Fields) setAttr(k string, v pcommon.Value) bool {
 		e.Count = attr.Int(v)
 	case AttrKey:
 		e.Key = v.AsString()
+	case AttrGroup:
+		e.Group = v.AsString()
 	case AttrTenant:
 		e.Tenant = v.AsString()
 	case AttrPrincipalID:
@@ -158,6 +178,18 @@ func (e *Fields) putAttrs(m pcommon.Map) {
 	if e.Status != "" {
 		m.PutStr(AttrStatus, e.Status)
 	}
+	if e.Revision != 0 {
+		m.PutInt(AttrRevision, e.Revision)
+	}
+	if e.TriagedBy != "" {
+		m.PutStr(AttrTriagedBy, e.TriagedBy)
+	}
+	if e.TriageNote != "" {
+		m.PutStr(AttrTriageNote, e.TriageNote)
+	}
+	if e.AcceptedUntil != 0 {
+		m.PutInt(AttrAcceptedUntil, e.AcceptedUntil)
+	}
 	if e.FirstSeen != 0 {
 		m.PutInt(AttrFirstSeen, e.FirstSeen)
 	}
@@ -169,6 +201,9 @@ func (e *Fields) putAttrs(m pcommon.Map) {
 	}
 	if e.Key != "" {
 		m.PutStr(AttrKey, e.Key)
+	}
+	if e.Group != "" {
+		m.PutStr(AttrGroup, e.Group)
 	}
 	if e.Tenant != "" {
 		m.PutStr(AttrTenant, e.Tenant)
@@ -224,10 +259,15 @@ var Schema = []Field{
 	{Go: "Severity", Attr: AttrSeverity, Type: "string", Column: "severity", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "Confidence", Attr: AttrConfidence, Type: "float", Column: "confidence", ClickHouse: "Float32", Raw: false},
 	{Go: "Status", Attr: AttrStatus, Type: "string", Column: "status", ClickHouse: "LowCardinality(String)", Raw: false},
+	{Go: "Revision", Attr: AttrRevision, Type: "int", Column: "revision", ClickHouse: "UInt64", Raw: false},
+	{Go: "TriagedBy", Attr: AttrTriagedBy, Type: "string", Column: "triaged_by", ClickHouse: "LowCardinality(String)", Raw: false},
+	{Go: "TriageNote", Attr: AttrTriageNote, Type: "string", Column: "triage_note", ClickHouse: "String", Raw: false},
+	{Go: "AcceptedUntil", Attr: AttrAcceptedUntil, Type: "int", Column: "accepted_until", ClickHouse: "DateTime64(9)", Raw: false},
 	{Go: "FirstSeen", Attr: AttrFirstSeen, Type: "int", Column: "first_seen", ClickHouse: "DateTime64(9)", Raw: false},
 	{Go: "LastSeen", Attr: AttrLastSeen, Type: "int", Column: "last_seen", ClickHouse: "DateTime64(9)", Raw: false},
 	{Go: "Count", Attr: AttrCount, Type: "int", Column: "count", ClickHouse: "UInt32", Raw: false},
 	{Go: "Key", Attr: AttrKey, Type: "string", Column: "key", ClickHouse: "String", Raw: false},
+	{Go: "Group", Attr: AttrGroup, Type: "string", Column: "group_id", ClickHouse: "UUID", Raw: false},
 	{Go: "Tenant", Attr: AttrTenant, Type: "string", Column: "tenant", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "PrincipalID", Attr: AttrPrincipalID, Type: "string", Column: "principal_id", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "PrincipalVerified", Attr: AttrPrincipalVerified, Type: "bool", Column: "principal_verified", ClickHouse: "Bool", Raw: false},

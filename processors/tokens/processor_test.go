@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -179,7 +180,7 @@ func TestDefinitionsAreCountedAndHashed(t *testing.T) {
 		{Name: "read", Hash: hash(canonicalA), Tokens: tokensOf(t, canonicalA)},
 		{Name: "twice", Hash: hash(asItStands), Tokens: tokensOf(t, asItStands)},
 	}
-	if !slices.Equal(e.ToolDefs, want) {
+	if !reflect.DeepEqual(e.ToolDefs, want) {
 		t.Errorf("got %+v\nwant %+v", e.ToolDefs, want)
 	}
 	if e.TokensDefinitions != want[0].Tokens+want[1].Tokens || e.TokensResult != 0 {

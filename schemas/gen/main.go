@@ -49,7 +49,7 @@ var types = map[string]typeInfo{
 	"ints":    {"[]uint64", "attr.Ints(v)", "attr.PutInts", `len(e.%s) != 0`, `{"type":"array","items":{"type":"integer"}}`},
 	"labels":  {"map[string]string", "attr.Labels(v)", "attr.PutLabels", `len(e.%s) != 0`, `{"type":"object","additionalProperties":{"type":"string"}}`},
 	"scores":  {"map[string]float64", "attr.Scores(v)", "attr.PutScores", `len(e.%s) != 0`, `{"type":"object","additionalProperties":{"type":"number"}}`},
-	"tools":   {"[]ToolDef", "toolDefsOf(v)", "putToolDefs", `len(e.%s) != 0`, `{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"hash":{"type":"string"},"tokens":{"type":"integer"}}}}`},
+	"tools":   {"[]ToolDef", "toolDefsOf(v)", "putToolDefs", `len(e.%s) != 0`, `{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"hash":{"type":"string"},"tokens":{"type":"integer"},"signals":{"type":"object","additionalProperties":{"type":"number"}},"capabilities":{"type":"array","items":{"type":"string"}}}}}`},
 }
 
 var goTemplate = template.Must(template.New("go").Funcs(template.FuncMap{

@@ -111,6 +111,9 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.events {{.OnCluster}}
     lost_events                UInt64 CODEC(ZSTD(1)),
     lost_from                  UInt64 CODEC(ZSTD(1)),
     lost_to                    UInt64 CODEC(ZSTD(1)),
+    audit_action               LowCardinality(String) CODEC(ZSTD(1)),
+    audit_target               String CODEC(ZSTD(1)),
+    audit_details              Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     exit_code                  Int32 CODEC(ZSTD(1)),
     body                       String CODEC(ZSTD(3)),
     extra                      Map(LowCardinality(String), String) CODEC(ZSTD(1)),
@@ -136,10 +139,15 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.findings {{.OnCluster}}
     severity                   LowCardinality(String),
     confidence                 Float32,
     status                     LowCardinality(String),
+    revision                   UInt64,
+    triaged_by                 LowCardinality(String),
+    triage_note                String,
+    accepted_until             DateTime64(9),
     first_seen                 DateTime64(9),
     last_seen                  DateTime64(9),
     count                      UInt32,
     key                        String,
+    group_id                   UUID,
     tenant                     LowCardinality(String),
     principal_id               LowCardinality(String),
     principal_verified         Bool,
@@ -156,7 +164,7 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.findings {{.OnCluster}}
     stream_seq                 UInt64,
     INDEX seen_range last_seen TYPE minmax GRANULARITY 1
 )
-ENGINE = {{engine "ReplacingMergeTree" "stream_seq"}}
+ENGINE = {{engine "ReplacingMergeTree" "revision"}}
 ORDER BY (tenant, rule_id, finding_id)
 SETTINGS non_replicated_deduplication_window = 20000, replicated_deduplication_window = 20000;
 

@@ -14,6 +14,23 @@ const (
 	SignalExfilLink  = "exfil_link"  // a link or image that carries data away
 )
 
+// Signals of the arguments of calls. Shell operators, traversal, queries and templates are not looked for where a tool or an argument
+// takes commands; of what people write (content, text, body, message, edits, old_str, new_str and their like) only what phrases say is known.
+const (
+	SignalShell            = "shell_metachar"      // shell operators or commands in an argument that is no command
+	SignalTraversal        = "path_traversal"      // ../../ and absolute paths of system files
+	SignalSQL              = "sql_injection"       // SQL in an argument that is no query
+	SignalSSRF             = "ssrf"                // addresses of this machine or of a cloud's metadata service
+	SignalTemplate         = "template_expression" // {{7*7}}, ${...}, #{...}, <%= %>: 0.85 and more where it calculates, calls or reaches for the engine's insides; 0.3 for a mere variable
+	SignalRemoteCode       = "remote_code"         // downloads and runs, or could; not in commands
+	SignalRemoteCodeStrong = "remote_code_strong"  // fetches and runs in one command, or opens a shell to elsewhere; in commands too
+	SignalSensitiveFile    = "sensitive_file"      // files that hold keys, tokens or passwords, and texts that name them
+	SignalSystemFile       = "system_file"         // the system's own files that hold no secrets: /etc/passwd, /etc/hosts, /proc/self
+)
+
+// ArgumentSignals are the signals that only arguments of calls have, or that mean something there.
+var ArgumentSignals = []string{SignalShell, SignalTraversal, SignalSQL, SignalSSRF, SignalTemplate, SignalRemoteCode, SignalRemoteCodeStrong, SignalSensitiveFile, SignalSystemFile}
+
 // PoisonSignals are the signals of content that tries to steer a model.
 var PoisonSignals = []string{SignalInjection, SignalHiddenText, SignalExfilLink}
 

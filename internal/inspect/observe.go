@@ -62,11 +62,32 @@ func (w *worker) observe(t *class.Text, key class.Key) {
 	if w.inEncoded > 0 && len(t.Marks) > 0 {
 		w.signals.AtLeast(signal.EncodedText, 0.5)
 	}
-	if part == signal.Arguments && !commands && !signal.IsProse(name) {
-		if s := signal.Shell(t.B); s > 0 {
-			w.signals.AtLeast(signal.ShellMeta, s)
+	if part != signal.Arguments {
+		return
+	}
+	if signal.FetchAndRun(t.B) {
+		w.signals.AtLeast(signal.RemoteCodeStrong, 0.95)
+	}
+	if commands || signal.IsProse(name) || w.inProse() {
+		return
+	}
+	if s := signal.Shell(t.B); s > 0 {
+		w.signals.AtLeast(signal.ShellMeta, s)
+	}
+	if s := signal.TemplateExpression(t.B); s > 0 {
+		w.signals.AtLeast(signal.Template, s)
+	}
+}
+
+// inProse says that the current text is a part of an argument that holds edits of a text.
+func (w *worker) inProse() bool {
+	for _, n := range w.path[min(len(w.path), 2):] {
+		switch string(n) {
+		case "edits", "messages", "content", "replacements":
+			return true
 		}
 	}
+	return false
 }
 
 // asText looks at a body that is no JSON, for signals and classes only.

@@ -25,7 +25,8 @@ var Phrases = concat(
 	set(HiddenText, 0.7, 0.7, "\x1b[8m", "\x1b]8;", "\x1b[2j", "\x1b[1a", "\x1b[30;40m"),
 	set(HiddenText, 0.4, 0.4, "\x1b["),
 	set(SensitiveFile, 0.8, 0.8, ".ssh/", "id_rsa", "id_ed25519", ".aws/credentials", ".netrc", ".git-credentials", ".kube/config", "/etc/shadow", "mcp.json", "claude_desktop_config", ".cursor/", ".docker/config.json", "wallet.dat", ".npmrc", ".pypirc", "keychain", "login data", "cookies.sqlite", "service-account.json", "ntds.dit", "sam.hive"),
-	set(SensitiveFile, 0.5, 0.4, "/etc/passwd", ".env file", "/.env", ".bash_history", ".zsh_history", "credentials.json", "secrets.yaml", "private key", "api keys", "environment variables", "passwords.txt", "seed phrase"),
+	set(SystemFile, 0.5, 0.4, "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/sudoers", "/etc/crontab", "/proc/self/", "/proc/version", "/etc/os-release", "/var/log/auth", "c:\\windows\\", "\\windows\\system32", "win.ini", "boot.ini", "file:///etc"),
+	set(SensitiveFile, 0.5, 0.4, ".env file", "/.env", ".bash_history", ".zsh_history", "credentials.json", "secrets.yaml", "private key", "api keys", "environment variables", "passwords.txt", "seed phrase"),
 	set(Traversal, 0.9, 0, "../../", "..\\..\\", "..%2f..", "....//", "/etc/passwd", "/etc/shadow", "/proc/self/", "c:\\windows\\", "\\windows\\system32", "..;/", "file:///etc", "%2e%2e%2f"),
 	set(Traversal, 0.4, 0, "../", "..\\"),
 	set(SQL, 0.85, 0, "' or '1'='1", "' or 1=1", "\" or \"1\"=\"1", "or 1=1--", "union select", "union all select", "; drop table", "';drop", "'; drop", "; delete from", "xp_cmdshell", "waitfor delay", "information_schema", "pg_sleep(", "benchmark(", "' --", "'--", "admin'--", "' and 1=1", "load_file(", "into outfile"),
@@ -34,6 +35,7 @@ var Phrases = concat(
 	set(ExfilLink, 0.8, 0.8, "webhook.site", "requestbin", "pipedream.net", "burpcollaborator", "oastify.com", "interact.sh", "oast.", "ngrok.io", "ngrok-free.app", "beeceptor.com", "hookbin", "requestcatcher", "canarytokens", "dnslog.cn", "transfer.sh", "file.io/", "0x0.st", "pastebin.com/api", "trycloudflare.com"),
 	set(ExfilLink, 0.5, 0.5, "!["),
 	set(RemoteCode, 0.8, 0.6, "curl -s", "| bash", "|bash", "| sh", "|sh", "wget -q", "iex(", "invoke-expression", "downloadstring(", "powershell -enc", "base64 -d |", "base64 -d|", "bash -i", "/dev/tcp/", "nc -e", "nc -lvvp", "mkfifo", "python -c", "python3 -c", "perl -e", "eval(base64", "exec(base64", "certutil -urlcache"),
+	set(RemoteCodeStrong, 0.9, 0.9, "/dev/tcp/", "/dev/udp/", "bash -i >", "sh -i >", "nc -e", "ncat -e", "base64 -d | sh", "base64 -d | bash", "base64 -d|sh", "base64 -d|bash", "base64 --decode | sh", "base64 --decode | bash", "eval(base64", "exec(base64", "downloadstring(", "certutil -urlcache", "powershell -enc", "-encodedcommand", "mshta http", "regsvr32 /s /n /u /i:http"),
 )
 
 func roles(r role, words ...string) []Phrase {

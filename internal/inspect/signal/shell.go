@@ -25,7 +25,7 @@ func IsShell(name []byte) bool {
 
 // IsProse says that an argument holds text that people or models wrote, where any character is ordinary.
 func IsProse(name []byte) bool {
-	for _, w := range [][]byte{[]byte("content"), []byte("text"), []byte("body"), []byte("message"), []byte("description"), []byte("html"), []byte("markdown"), []byte("summary"), []byte("comment"), []byte("prompt"), []byte("thought"), []byte("note"), []byte("template"), []byte("source"), []byte("regex"), []byte("pattern"), []byte("title"), []byte("subject"), []byte("data"), []byte("value"), []byte("json"), []byte("xml"), []byte("diff"), []byte("patch"), []byte("instruction"), []byte("question"), []byte("reason")} {
+	for _, w := range [][]byte{[]byte("content"), []byte("text"), []byte("body"), []byte("message"), []byte("description"), []byte("html"), []byte("markdown"), []byte("summary"), []byte("comment"), []byte("prompt"), []byte("thought"), []byte("note"), []byte("template"), []byte("source"), []byte("regex"), []byte("pattern"), []byte("title"), []byte("subject"), []byte("data"), []byte("value"), []byte("json"), []byte("xml"), []byte("diff"), []byte("patch"), []byte("instruction"), []byte("question"), []byte("reason"), []byte("old_str"), []byte("new_str"), []byte("oldstr"), []byte("newstr"), []byte("edits"), []byte("replacement"), []byte("snippet"), []byte("prose"), []byte("story"), []byte("caption"), []byte("observation")} {
 		if containsFold(name, w) {
 			return true
 		}

@@ -13,23 +13,26 @@ type ID uint8
 
 // The signals.
 const (
-	Injection     ID = iota // instructions addressed to a model
-	Override                // "ignore previous instructions" and its like
-	Conceal                 // "do not tell the user"
-	Authority               // speaks as the system, the user or an administrator; role markup
-	Sequencing              // tells the model what to do before or after its task
-	Addressing              // speaks to or about the model
-	Preference              // praises itself so that a model chooses it
-	Imperative              // a sentence that asks for an action where data belongs
-	HiddenText              // characters, comments or escapes that people do not see
-	EncodedText             // text inside an encoding inside the text
-	ShellMeta               // shell operators or commands in an argument that is no command
-	Traversal               // ../../ and absolute paths of system files in an argument
-	SQL                     // SQL injection in an argument that is no query
-	SensitiveFile           // paths of keys, tokens and passwords
-	ExfilLink               // a link or image that carries data away, or a known collecting host
-	SSRF                    // addresses of this machine or of a cloud's metadata service
-	RemoteCode              // downloads and runs
+	Injection        ID = iota // instructions addressed to a model
+	Override                   // "ignore previous instructions" and its like
+	Conceal                    // "do not tell the user"
+	Authority                  // speaks as the system, the user or an administrator; role markup
+	Sequencing                 // tells the model what to do before or after its task
+	Addressing                 // speaks to or about the model
+	Preference                 // praises itself so that a model chooses it
+	Imperative                 // a sentence that asks for an action where data belongs
+	HiddenText                 // characters, comments or escapes that people do not see
+	EncodedText                // text inside an encoding inside the text
+	ShellMeta                  // shell operators or commands in an argument that is no command
+	Traversal                  // ../../ and absolute paths of system files in an argument
+	SQL                        // SQL injection in an argument that is no query
+	SensitiveFile              // paths of keys, tokens and passwords, and texts that name them
+	SystemFile                 // paths of the system's own files that hold no secrets
+	ExfilLink                  // a link or image that carries data away, or a known collecting host
+	SSRF                       // addresses of this machine or of a cloud's metadata service
+	RemoteCode                 // downloads and runs, or could
+	RemoteCodeStrong           // fetches and runs in one command, or opens a shell to elsewhere
+	Template                   // an expression in an argument that a template engine would evaluate
 	PrivateKey
 	SecretInArguments
 	SecretInResult
@@ -54,7 +57,7 @@ func earlier(b []byte) bool {
 
 // Names are the attribute's keys.
 var Names = [count]string{"injection", "override", "conceal", "authority", "sequencing", "addressing", "preference", "imperative", "hidden_text", "encoded_text", "shell_metachar", "path_traversal", "sql_injection",
-	"sensitive_file", "exfil_link", "ssrf", "remote_code", "private_key", "secret_in_arguments", "secret_in_result", "secret_in_definition", "pii_in_arguments", "pii_in_result"}
+	"sensitive_file", "system_file", "exfil_link", "ssrf", "remote_code", "remote_code_strong", "template_expression", "private_key", "secret_in_arguments", "secret_in_result", "secret_in_definition", "pii_in_arguments", "pii_in_result"}
 
 // Part is where in a message a text stands.
 type Part uint8
@@ -209,10 +212,11 @@ func (s *Set) Finish() {
 	if sc(Authority) > 0.3 && sc(Sequencing) > 0.3 {
 		inj *= 0.4
 	}
-	if sc(Conceal) > 0.3 && sc(SensitiveFile) > 0.3 {
+	files := max(sc(SensitiveFile), sc(SystemFile))
+	if sc(Conceal) > 0.3 && files > 0.3 {
 		inj *= 0.3
 	}
-	if sc(SensitiveFile) > 0.3 && sc(Sequencing) > 0.2 {
+	if files > 0.3 && sc(Sequencing) > 0.2 {
 		inj *= 0.5
 	}
 	if sc(HiddenText) > 0.6 && inj < 0.9 {

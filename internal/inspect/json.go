@@ -214,6 +214,9 @@ func (j *jsonWalker) number(p place) error {
 
 // digits examines a number as the text that it would be.
 func (j *jsonWalker) digits(p place, from, to int, b []byte, plain bool) error {
+	if plain {
+		j.w.subject(b)
+	}
 	if c := p.replaceAll(); c != class.None {
 		if out, changed := j.w.whole(j.src[from:to], c, j.depth); changed {
 			j.putString(from, to, out)
@@ -586,6 +589,7 @@ func (j *jsonWalker) str(p place) error {
 		return nil
 	}
 	j.noteString(p, at, s)
+	j.w.subject(s)
 	if p.kind == "binary" || len(j.w.path) > 0 && string(j.w.path[len(j.w.path)-1]) == "blob" {
 		if n := len(j.w.path); n > 0 && (string(j.w.path[n-1]) == "data" || string(j.w.path[n-1]) == "blob") && binaryText(s) {
 			return j.blob(at, end, s)

@@ -1,5 +1,5 @@
 // Package shingle samples a message so that detectors can see the same content again, in another tenant or in a later call, without keeping any of
-// it: keyed 64-bit hashes of sensitive values, of identifier-like words, and of runs of five words.
+// it: keyed 64-bit hashes of sensitive values, of identifier-like words, of runs of five words, and of what names somebody whose data it is.
 //
 // The samples with the smallest hashes are kept, so that two texts that share much share samples, whatever surrounds it.
 package shingle
@@ -13,12 +13,31 @@ import (
 
 // Bounds of one message's sample; together 64.
 const (
-	MaxValues        = 24
-	MaxTokens        = 16
-	MaxRuns          = 24
-	words            = 5
-	base      uint64 = 0x9E3779B97F4A7C15
+	MaxValues          = 24
+	MaxTokens          = 16
+	MaxRuns            = 16
+	MaxSubjects        = 8
+	words              = 5
+	base        uint64 = 0x9E3779B97F4A7C15
 )
+
+// Kind is what a hash is of; the lowest three bits of an exported hash say it.
+type Kind uint8
+
+// Kinds.
+const (
+	Value        Kind = iota // a sensitive value: an address, a number, a secret
+	Identifier               // an identifier-like word, or a short text as a whole
+	Run                      // five words
+	Person                   // a value that names a person or an account whose data it is
+	Organisation             // a value that names a tenant or an organisation whose data it is
+	kindBits     = 7
+)
+
+// KindOf is the kind of an exported hash.
+func KindOf(h uint64) Kind { return Kind(h & kindBits) }
+
+func (k Kind) mark(h uint64) uint64 { return h&^kindBits | uint64(k) }
 
 // basePow is base to the power of words, modulo 2^64.
 var basePow = func() uint64 {
@@ -32,13 +51,15 @@ var basePow = func() uint64 {
 // Sample collects one message. Reset before use.
 type Sample struct {
 	values, tokens, runs []uint64
+	subjects             []uint64 // marked with their kinds
 	k0, k1               uint64
+	buf                  []byte
 	out                  []uint64
 }
 
 // Reset empties the sample and sets the key.
 func (s *Sample) Reset(k0, k1 uint64) {
-	s.values, s.tokens, s.runs = s.values[:0], s.tokens[:0], s.runs[:0]
+	s.values, s.tokens, s.runs, s.subjects = s.values[:0], s.tokens[:0], s.runs[:0], s.subjects[:0]
 	s.k0, s.k1 = k0, k1
 }
 
@@ -47,6 +68,18 @@ func (s *Sample) Value(b []byte) {
 	if len(b) >= 4 {
 		keep(&s.values, siphash.Hash(s.k0, s.k1, b), MaxValues)
 	}
+}
+
+// Subject adds a value that names a person or an organisation whose data the message is about; case does not matter.
+func (s *Sample) Subject(kind Kind, b []byte) {
+	s.buf = append(s.buf[:0], byte(kind))
+	for _, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		s.buf = append(s.buf, c)
+	}
+	keep(&s.subjects, kind.mark(siphash.Hash(s.k1, s.k0, s.buf)), MaxSubjects)
 }
 
 // Text adds the words of a text. A short text is also taken as a whole.
@@ -146,12 +179,15 @@ func keep(list *[]uint64, h uint64, n int) {
 
 // Export returns the sample, keyed once more by SipHash, at most 64 hashes in ascending order; valid until the next Reset.
 func (s *Sample) Export() []uint64 {
-	s.out = append(s.out[:0], s.values...)
+	s.out = append(s.out[:0], s.subjects...)
+	for _, h := range s.values {
+		s.out = append(s.out, Value.mark(h))
+	}
 	for _, h := range s.tokens {
-		s.out = append(s.out, siphash.Word(s.k0, s.k1, h))
+		s.out = append(s.out, Identifier.mark(siphash.Word(s.k0, s.k1, h)))
 	}
 	for _, h := range s.runs {
-		s.out = append(s.out, siphash.Word(s.k0, s.k1, h))
+		s.out = append(s.out, Run.mark(siphash.Word(s.k0, s.k1, h)))
 	}
 	slices.Sort(s.out)
 	s.out = slices.Compact(s.out)

@@ -207,7 +207,7 @@ func onlyFields(words []word) error {
 		if w.op != '=' {
 			return fmt.Errorf("%q is no field=value", w.text)
 		}
-		if w.text == "received" {
+		if w.text == "received" || w.text == "body" {
 			continue
 		}
 		if _, _, err := eventField(w.text); err != nil {
@@ -306,7 +306,7 @@ func (p *parser) expect(words []word) error {
 // message is what a verb makes of an event.
 type message struct {
 	name, kind, direction, method, outcome string
-	arg                                    string // tool, method or none
+	arg                                    string // tool, method, action or none
 	tools                                  bool
 }
 
@@ -322,11 +322,44 @@ var verbs = map[string]message{
 	"server-request":  {event.NameRequest, event.KindRequest, event.ServerToClient, "", "", "method", false},
 	"invalid":         {event.NameInvalid, event.KindInvalid, event.ServerToClient, "", "", "", false},
 	"tick":            {event.NameNotification, event.KindNotification, event.ClientToServer, "notifications/tick", "", "", false},
+	"audit":           {event.NameAudit, event.KindRecord, "", "", event.OutcomeOK, "action", false},
 	"tap-start":       {event.NameTapStart, event.KindRecord, "", "", "", "", false},
 	"tap-stop":        {event.NameTapStop, event.KindRecord, "", "", "", "", false},
 	"tap-loss":        {event.NameTapLoss, event.KindRecord, "", "", "", "", false},
 	"server-exit":     {event.NameServerExit, event.KindRecord, "", "", "", "", false},
 	"transport-error": {event.NameTransport, event.KindRecord, event.ServerToClient, "", event.OutcomeTransportError, "", false},
+}
+
+// toolDef reads NAME:HASH and what may follow: a number of tokens, +CAPABILITY, SIGNAL@SCORE.
+func toolDef(a string) (d event.ToolDef, err error) {
+	part := strings.Split(a, ":")
+	if len(part) < 2 {
+		return d, fmt.Errorf("%q is no tool: write NAME:HASH or NAME:HASH:TOKENS", a)
+	}
+	d.Name, d.Hash = part[0], part[1]
+	for _, x := range part[2:] {
+		if c, ok := strings.CutPrefix(x, "+"); ok && c != "" {
+			d.Capabilities = append(d.Capabilities, c)
+			continue
+		}
+		if name, score, ok := strings.Cut(x, "@"); ok && name != "" {
+			n, err := strconv.ParseFloat(score, 64)
+			if err != nil {
+				return d, fmt.Errorf("%q is no score of a signal", x)
+			}
+			if d.Signals == nil {
+				d.Signals = map[string]float64{}
+			}
+			d.Signals[name] = n
+			continue
+		}
+		n, err := strconv.ParseInt(x, 10, 64)
+		if err != nil {
+			return d, fmt.Errorf("%q is no number of tokens, +CAPABILITY or SIGNAL@SCORE", x)
+		}
+		d.Tokens = n
+	}
+	return d, nil
 }
 
 func (p *parser) addEvent(at int64, words []word) error {
@@ -348,24 +381,19 @@ func (p *parser) addEvent(at int64, words []word) error {
 	switch {
 	case m.tools:
 		for _, a := range args {
-			part := strings.Split(a, ":")
-			if len(part) < 2 || len(part) > 3 {
-				return fmt.Errorf("%q is no tool: write NAME:HASH or NAME:HASH:TOKENS", a)
-			}
-			d := event.ToolDef{Name: part[0], Hash: part[1]}
-			if len(part) == 3 {
-				n, err := strconv.ParseInt(part[2], 10, 64)
-				if err != nil {
-					return fmt.Errorf("%q is no number of tokens", part[2])
-				}
-				d.Tokens = n
+			d, err := toolDef(a)
+			if err != nil {
+				return err
 			}
 			e.ToolDefs = append(e.ToolDefs, d)
 		}
 	case m.arg != "" && len(args) == 1:
-		if m.arg == "tool" {
+		switch m.arg {
+		case "tool":
 			e.Tool = args[0]
-		} else {
+		case "action":
+			e.AuditAction = args[0]
+		default:
 			e.Method = args[0]
 		}
 	case m.arg != "" || len(args) > 0:
@@ -389,6 +417,10 @@ func (p *parser) addEvent(at int64, words []word) error {
 					return err
 				}
 				lr.SetObservedTimestamp(pcommon.Timestamp(base + r))
+				continue
+			}
+			if w.text == "body" {
+				lr.Body().SetStr(strings.ReplaceAll(w.value, "'", `"`))
 				continue
 			}
 			if err := setField(lr.Attributes(), w); err != nil {

@@ -79,7 +79,9 @@ func (c *Context) Emit(a Alert) {
 	f.Remediation, f.FalsePositives, f.References = spec.Remediation, spec.FalsePositives, spec.References
 	f.Tool = a.Tool
 	if e := c.e; e != nil {
-		f.Key = keyText(spec.Key, e)
+		if f.Key = keyText(spec.Key, e); spec.Key == KeyFields && c.entry != nil {
+			f.Key = c.entry.text
+		}
 		f.PrincipalID, f.PrincipalVerified = e.PrincipalID, e.PrincipalVerified
 		f.ClientName, f.Server, f.ConversationID = e.ClientName, e.Server, e.ConversationID
 		f.Tool = or(a.Tool, e.Tool)
@@ -88,7 +90,8 @@ func (c *Context) Emit(a Alert) {
 		}
 	} else if c.entry != nil {
 		f.Key = c.entry.text
-		f.Server = c.entry.server
+		f.Server = or(a.Server, c.entry.server)
+		f.PrincipalID, f.ClientName, f.ConversationID = a.PrincipalID, a.ClientName, a.ConversationID
 	}
 	c.core.counts.Findings[f.Severity]++
 	c.eng.emit(&f)

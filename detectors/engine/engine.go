@@ -18,6 +18,10 @@ import (
 // Settings of an Engine.
 type Settings struct {
 	Detectors []Instance
+	// Rules are detectors that can be exchanged while the engine runs, with SetRules. Select, if not nil, tells which of them can
+	// want an event.
+	Rules  []Instance
+	Select Selector
 	// Lateness is how long after a newer event of the same tenant an older one still counts as in time.
 	Lateness time.Duration
 	// FutureSkew is how far an event's time may be ahead of its receipt; beyond, the time of receipt plus FutureSkew counts.
@@ -36,7 +40,10 @@ const (
 // Engine is a pure function of the events applied to it, in order: findings and state depend on nothing else. It is not safe
 // for concurrent use.
 type Engine struct {
-	runners    []runner
+	runners    []runner // detectors, then rules
+	fixed      int      // how many of them are detectors
+	sel        Selector // nil: every rule is asked
+	marks      []uint64 // scratch of sel: a bit for each rule
 	lateness   time.Duration
 	skew       int64
 	capacity   int
@@ -67,8 +74,22 @@ func New(s Settings) (*Engine, error) {
 	if g.capacity <= 0 {
 		g.capacity = DefaultDedupeCapacity
 	}
+	var err error
+	if g.runners, err = numbered(append(s.Detectors[:len(s.Detectors):len(s.Detectors)], s.Rules...)); err != nil {
+		return nil, err
+	}
+	g.fixed, g.sel = len(s.Detectors), s.Select
+	g.marks = make([]uint64, (len(s.Rules)+63)/64)
+	g.reset()
+	g.Findings()
+	return g, nil
+}
+
+// numbered takes the runners out of instances and numbers them.
+func numbered(list []Instance) ([]runner, error) {
 	ids := map[string]bool{}
-	for i, in := range s.Detectors {
+	var out []runner
+	for i, in := range list {
 		if in.r == nil {
 			return nil, errors.New("cannot start the engine: a detector was not configured with Definition.New")
 		}
@@ -78,11 +99,9 @@ func New(s Settings) (*Engine, error) {
 		}
 		ids[b.spec.ID] = true
 		b.index = int32(i)
-		g.runners = append(g.runners, in.r)
+		out = append(out, in.r)
 	}
-	g.reset()
-	g.Findings()
-	return g, nil
+	return out, nil
 }
 
 // reset empties the state; counts and findings not yet taken stay.
@@ -146,20 +165,32 @@ func (g *Engine) observe(e *event.Event) {
 	now := g.advance(e)
 
 	g.ring.reset()
-	c := &g.ctx
-	for _, r := range g.runners {
-		if !r.wants(e) {
-			continue
-		}
-		b := r.base()
-		key := g.ring.of(b.spec.Key, e)
-		if len(key) == 0 && b.spec.Key != KeyMessage {
-			continue
-		}
-		wm := g.clockOf(e.Tenant).watermark(g.lateness)
-		*c = Context{Now: now, Watermark: wm, Late: now < wm, Tenant: e.Tenant, Since: sinceOf(b, e.Tenant, now), e: e, core: b, eng: g}
-		r.observe(c, e, key)
+	for _, r := range g.runners[:g.fixed] {
+		g.give(r, e, now)
 	}
+	g.giveRules(e, now)
+}
+
+// give lets one detector judge the event, if it wants it.
+func (g *Engine) give(r runner, e *event.Event, now int64) {
+	if !r.wants(e) {
+		return
+	}
+	b := r.base()
+	c := &g.ctx
+	wm := g.clockOf(e.Tenant).watermark(g.lateness)
+	*c = Context{Now: now, Watermark: wm, Late: now < wm, Tenant: e.Tenant, e: e, core: b, eng: g}
+	if b.spec.Key == KeyFields {
+		c.Since = sinceOf(b, e.Tenant, now)
+		r.observeKeyed(c, e)
+		return
+	}
+	key := g.ring.of(b.spec.Key, e)
+	if len(key) == 0 && b.spec.Key != KeyMessage {
+		return
+	}
+	c.Since = sinceOf(b, e.Tenant, now)
+	r.observe(c, e, key)
 }
 
 // advance moves the tenant's clock to the event, calls the timers that this makes due, and returns the event's time.

@@ -160,6 +160,18 @@ func (h *Host) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	return nil
 }
 
+// SetRules exchanges the engine's rules between two messages; see Engine.SetRules.
+func (h *Host) SetRules(rules []Instance, sel Selector) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.observed()
+	if err := h.s.Engine.SetRules(rules, sel); err != nil {
+		return err
+	}
+	h.changed = true
+	return nil
+}
+
 // prepare brings the state to just before the message and reports whether the message is in it already.
 func (h *Host) prepare(ctx context.Context, o streams.Origin) (bool, error) {
 	if h.pos.Stream != o.Stream {

@@ -23,10 +23,11 @@ const (
 	KeyTap                     // a run of a tap; events of other sources are not observed
 	KeyGlobal                  // everything
 	KeyCredential              // a token or API key by its fingerprint; events without one are not observed
+	KeyFields                  // fields that the detector chooses: it is Keyed
 	keyCount
 )
 
-var keyNames = [keyCount]string{"message", "exchange", "conversation", "principal", "server", "tool", "team", "tenant", "tap", "global", "credential"}
+var keyNames = [keyCount]string{"message", "exchange", "conversation", "principal", "server", "tool", "team", "tenant", "tap", "global", "credential", "fields"}
 
 func (k Key) String() string { return keyNames[k] }
 
@@ -51,6 +52,23 @@ func (k *keyring) of(kind Key, e *event.Event) []byte {
 func part(b []byte, s string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
+}
+
+// AppendPart appends s to a key with its length in front, so that no two lists of parts make the same key.
+func AppendPart(key []byte, s string) []byte { return part(key, s) }
+
+// CutPart takes the first part off a key made with AppendPart.
+func CutPart(key []byte) (first string, rest []byte) {
+	p, rest := cutPart(key)
+	return string(p), rest
+}
+
+func cutPart(key []byte) (first, rest []byte) {
+	n, k := binary.Uvarint(key)
+	if k <= 0 || n > uint64(len(key)-k) {
+		return nil, nil
+	}
+	return key[k : k+int(n)], key[k+int(n):]
 }
 
 func appendKey(b []byte, kind Key, e *event.Event) []byte {

@@ -81,6 +81,15 @@ type Timed[S any] interface {
 	Timer(c *Context, s *S)
 }
 
+// Keyed is implemented by detectors whose Spec says KeyFields.
+type Keyed interface {
+	// EachKey calls observe with every key of the event; the tenant is added to it. A key is made with AppendPart and need be
+	// valid during the call only.
+	EachKey(e *event.Event, observe func(key []byte))
+	// KeyText is a key for people, as findings carry it.
+	KeyText(key []byte) string
+}
+
 // Definition is a detector ready to be configured; detectors/detectors.go lists them all.
 type Definition struct {
 	Spec     Spec
@@ -137,6 +146,9 @@ type Alert struct {
 	LastSeen   int64    // ns; 0: the event's time
 	Count      int64    // 0: 1
 	Tool       string   // where the event does not name it
+
+	// Who and where, for an alert that a timer raises: there, no event says it.
+	PrincipalID, ClientName, Server, ConversationID string
 }
 
 // nameLimit is how many characters of a name are shown in a sentence.

@@ -13,6 +13,10 @@ import (
 type runner interface {
 	base() *core
 	observe(c *Context, e *event.Event, key []byte)
+	// observeKeyed is observe for KeyFields, once for each key that the detector gives the event.
+	observeKeyed(c *Context, e *event.Event)
+	// adopt takes over states and counts from a runner of the same rule and state version.
+	adopt(old runner) bool
 	wants(e *event.Event) bool
 	// timer calls the detector for the key if the timer is the one set; it reports nothing of a key that is gone.
 	timer(c *Context, t timer)
@@ -67,6 +71,8 @@ type typed[S any] struct {
 	core
 	d      Detector[S]
 	timed  Timed[S] // nil if it is not
+	keyed  Keyed    // nil unless Spec.Key is KeyFields
+	keyBuf []byte
 	states *lru[entry[S]]
 	ttl    int64
 }
@@ -83,6 +89,9 @@ func newTyped[S any](spec Spec, d Detector[S]) *typed[S] {
 	t := &typed[S]{d: d, states: newLRU[entry[S]](capacity), ttl: int64(ttl)}
 	t.spec = spec
 	t.timed, _ = d.(Timed[S])
+	if spec.Key == KeyFields {
+		t.keyed, _ = d.(Keyed)
+	}
 	t.clear()
 	t.counts.Findings = map[string]int64{}
 	return t
@@ -124,13 +133,38 @@ func (t *typed[S]) observe(c *Context, e *event.Event, key []byte) {
 		if evicted {
 			t.counts.Evicted++
 		}
-		n.v.meta = entryMeta{key: n.key, tenant: c.Tenant, text: keyText(t.spec.Key, e)}
+		n.v.meta = entryMeta{key: n.key, tenant: c.Tenant, text: t.textOf(key, e)}
 	}
 	n.v.meta.touched = max(n.v.meta.touched, c.Now)
 	n.v.meta.server = e.Server
 	c.entry = &n.v.meta
 	defer t.recover(n)
 	t.d.Observe(c, e, &n.v.state)
+}
+
+func (t *typed[S]) textOf(key []byte, e *event.Event) string {
+	if t.keyed != nil {
+		_, rest := cutPart(key)
+		return t.keyed.KeyText(rest)
+	}
+	return keyText(t.spec.Key, e)
+}
+
+func (t *typed[S]) observeKeyed(c *Context, e *event.Event) {
+	defer t.recover(nil)
+	t.keyed.EachKey(e, func(key []byte) {
+		t.keyBuf = append(part(t.keyBuf[:0], c.Tenant), key...)
+		t.observe(c, e, t.keyBuf)
+	})
+}
+
+func (t *typed[S]) adopt(old runner) bool {
+	o, ok := old.(*typed[S])
+	if !ok || o.spec.ID != t.spec.ID || o.spec.StateVersion != t.spec.StateVersion || o.states.cap != t.states.cap {
+		return false
+	}
+	t.states, t.emitted, t.since, t.counts = o.states, o.emitted, o.since, o.counts
+	return true
 }
 
 // dropIdle drops up to two states that are past their time, so that memory follows use.

@@ -48,30 +48,35 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "tool_definition_drift",
-	Version:    "2.0.0",
+	Version:    "3.0.0",
 	Title:      "Tool definition changed",
 	Severity:   engine.Low,
 	Confidence: 0.9,
 	Key:        engine.KeyServer,
 	MaxKeys:    4096,
 	TTL:        90 * 24 * time.Hour,
-	Sees: "Of every `tools/list` result: the definition hashes, which cover name, description, annotations and schemas, the token counts, the content signals and the capabilities of the whole list; and the " +
-		"capabilities of the tools that are called.",
-	Fires: "When a server lists a tool under a definition that it has never listed before, or, after the first lists, a tool that it never listed. One finding for each list, however many tools changed.\n\n" +
+	Sees: "Of every `tools/list` result: the definition hashes, which cover name, description, annotations and schemas, the token counts, and of each definition the content signals, the capabilities, the hints of its " +
+		"annotations, its description's first verb and its telling arguments; the capabilities of the tools that are called; and who approved what (`mcpsiem approve`).",
+	Fires: "When a server lists a tool under a definition that it has never listed before, or, after the first lists, a tool that it never listed. One finding for each list, however many tools changed. The grade says what the " +
+		"new definition means, compared with all earlier ones of the same tool.\n\n" +
 		"| severity | when |\n|---|---|\n" +
-		"| critical | a definition changed, and inspection finds instructions to the model in the list (more of them than in earlier lists) |\n" +
-		"| high | so, with new tools only; or definitions changed, no tool is new, and the list shows a capability that no list of the server had: executes, destroys, sends outside, spends; or a content signal that speaks of hiding, stealing or running code rose |\n" +
-		"| medium | another content signal of steering rose; new tools brought such a capability; the tool that changed executes, destroys, sends outside or spends; or its definition grew by half and `growth` tokens while the version that the server claims stayed the same |\n" +
-		"| low | any other change of a definition; new tools; one name for several different definitions in one list, which is no change but lets one tool stand in for another |\n" +
-		"| informational | a definition that the server had listed before came back (once for each); tools that are no longer listed; the same definition twice in one list |",
+		"| critical | a definition changed, and inspection finds instructions to the model in the new one, more of them than before |\n" +
+		"| high | a new tool has such instructions, more than any earlier list of the server; a changed definition shows a content signal that speaks of hiding, stealing or running code; it gains a capability (executes, sends outside, destroys) " +
+		"and shows it by a new argument for commands, addresses or recipients, by its verb or by its hints; a new tool executes or destroys on a server none of whose tools wrote, sent, executed or destroyed anything |\n" +
+		"| medium | another content signal of steering rose; a new tool brings a dangerous capability that no tool of the server had; a tool that said it only reads does so no longer, or begins to destroy; a changed definition says that it only reads while its verb " +
+		"or arguments say otherwise |\n" +
+		"| low | any other change of a definition, however long; new tools; one name for several different definitions in one list, which is no change but lets one tool stand in for another |\n" +
+		"| informational | a definition that the server had listed before came back (once for each); tools that are no longer listed; the same definition twice in one list |\n\n" +
+		"A definition that was approved before it was listed is not raised at all. Where definitions carry no signals and capabilities of their own, those of the whole list are compared.",
 	Tuning: "`new_tools: false` leaves new tools out. `learn` (default 10m) is how long a server's first lists may add tools silently. `gone_after` (7 days). `poison_threshold` (0.5) is the score of the signals injection, hidden_text and " +
-		"exfil_link, `rise` (0.2) by how much the other signals must exceed earlier lists; `growth` (60 tokens). To see every change, alert on low.",
-	Gaps: "What the definition was before the first list seen, and what changed within it: a hash says that, not what. So a change of a few words that no content signal recognises is low, whether it corrects a typo or turns the meaning round; " +
-		"one that inverts a default or adds a parameter looks like any upgrade. Signals and capabilities are the list's, not the tool's: one tool's change may be graded by what another brought with it. " +
+		"exfil_link, `rise` (0.2) by how much the other signals must exceed earlier definitions; `growth` (60 tokens) from when a longer definition is called rewritten. To see every change, alert on low; to allow only what somebody looked at, " +
+		"see unapproved_server.",
+	Gaps: "What the definition was before the first list seen. A change of a few words that no content signal recognises is low, whether it corrects a typo or turns the meaning round: one that inverts a default or adds a harmless-looking parameter looks like " +
+		"any upgrade, and so does a capability that only the wording claims. " +
 		"Whether the tools of a list differ by user: those that some users never see count as removed only when nobody is shown them. Servers that share a configured name share a baseline. " +
 		"At most 1024 tools a server and 8 definitions a tool are remembered.",
-	FalsePositives: "An upgrade of the server changes definitions; two versions behind one name each raise once. A rewrite of a tool that executes is medium even if it is harmless.",
-	Remediation:    "Compare the two definitions in the tool catalogue. From medium on, stop agents from using the tool until someone has approved the new one; pin the server's version.",
+	FalsePositives: "An upgrade of the server changes definitions; two versions behind one name each raise once. A release that really adds a tool that deletes or executes is medium or high because somebody should know.",
+	Remediation:    "Compare the two definitions in the tool catalogue. From medium on, stop agents from using the tool until someone has approved the new one (`mcpsiem approve`); pin the server's version.",
 	References: []string{
 		"OWASP-MCP 2025-beta MCP03:2025 Tool Poisoning",
 		"OWASP-MCP 2025-beta MCP04:2025 Software Supply Chain Attacks & Dependency Tampering",
@@ -102,6 +107,9 @@ type state struct {
 	Tools   map[string]*tool   `json:"tools"`             // by a hash of the name, since names are the server's to choose
 	Signals map[string]float64 `json:"signals,omitempty"` // highest scores of the watched signals in any list
 	Caps    []string           `json:"caps,omitempty"`    // dangerous capabilities that any list showed
+	Acts    bool               `json:"acts,omitempty"`    // a tool wrote, sent, executed, destroyed or spent
+
+	Approved map[string][]string `json:"approved,omitempty"` // definitions that somebody approved, by nameKey
 }
 
 type tool struct {
@@ -113,6 +121,10 @@ type tool struct {
 	Seen         int64    `json:"s,omitempty"` // when it was last listed, ns
 	Name         string   `json:"m,omitempty"` // for people, at a bounded length
 	Gone         bool     `json:"g,omitempty"` // raised as no longer listed
+
+	Signals map[string]float64 `json:"w,omitempty"` // highest scores of the watched signals in any definition
+	Can     []string           `json:"p,omitempty"` // what any definition could do
+	Facts   *facts             `json:"f,omitempty"` // of the last definition; nil where it was not to be read
 }
 
 func (t *tool) current() string {
@@ -133,12 +145,16 @@ func (t *tool) add(hash string) {
 type detector struct{ conf Config }
 
 func (d *detector) Wants(e *event.Event) bool {
-	return len(e.ToolDefs) > 0 && e.Kind == event.KindResponse || e.Kind == event.KindRequest && e.Tool != "" && len(e.Capabilities) > 0
+	return len(e.ToolDefs) > 0 && e.Kind == event.KindResponse || e.Kind == event.KindRequest && e.Tool != "" && len(e.Capabilities) > 0 || e.AuditAction != "" && approval(e)
 }
 
 func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	if s.Tools == nil {
 		s.Tools = map[string]*tool{}
+	}
+	if e.AuditAction != "" {
+		s.approve(e)
+		return
 	}
 	if e.Kind == event.KindRequest {
 		if t := s.Tools[nameKey(e.Tool)]; t != nil && !slices.Equal(t.Capabilities, e.Capabilities) {
@@ -155,6 +171,7 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	s.Last = max(s.Last, c.Now)
 	learning := c.Now-s.First <= int64(d.conf.Learn)
 	known := len(s.Tools) > 0 // before this list
+	list := d.learn(e, s, known)
 
 	var changes, returns []change
 	type place struct{ first, last int } // of a name in the list
@@ -162,7 +179,7 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	double := map[string]bool{} // names listed more than once: with different definitions
 	for i := range e.ToolDefs {
 		def := &e.ToolDefs[i]
-		hash := def.Hash[:min(len(def.Hash), 32)]
+		hash := short(def.Hash)
 		if hash == "" {
 			continue
 		}
@@ -179,23 +196,27 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 			names[key] = place{i, i}
 		}
 		t := s.Tools[key]
+		approved := slices.Contains(s.Approved[key], hash)
 		if t == nil {
 			if len(s.Tools) >= maxTools {
 				continue
 			}
 			t = &tool{Hashes: []string{hash}, Name: engine.Name(def.Name)}
 			s.Tools[key] = t
-			if !learning && d.conf.NewTools {
-				changes = append(changes, change{name: def.Name, hash: hash, isNew: true, tokens: def.Tokens})
+			x := change{name: def.Name, hash: hash, isNew: true, tokens: def.Tokens}
+			d.meaning(&x, t, def, &list)
+			if !learning && d.conf.NewTools && !approved {
+				changes = append(changes, x)
 			}
 		} else if !slices.Contains(t.Hashes, hash) {
+			x := change{name: def.Name, hash: hash, before: t.current(), tokens: def.Tokens, tokensBefore: t.Tokens, silent: t.Version == version(e), dangerous: dangerous(t.Capabilities)}
+			d.meaning(&x, t, def, &list)
 			// A second definition of a name that was unknown before this list is a collision, not a change.
-			if fresh := again && t.Seen == 0; !fresh {
-				changes = append(changes, change{name: def.Name, hash: hash, before: t.current(), tokens: def.Tokens, tokensBefore: t.Tokens,
-					silent: t.Version == version(e), dangerous: dangerous(t.Capabilities)})
+			if fresh := again && t.Seen == 0; !fresh && !approved {
+				changes = append(changes, x)
 			}
 			t.add(hash)
-		} else if !again && hash != t.current() {
+		} else if !again && hash != t.current() && !approved {
 			returns = append(returns, change{name: def.Name, hash: hash, before: t.current(), tokens: def.Tokens, tokensBefore: t.Tokens})
 		}
 		t.Current, t.Tokens, t.Version = hash, def.Tokens, version(e)
@@ -208,9 +229,9 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 			}
 		}
 	}
-	rose := d.learn(e, s, known)
+	s.settle(e)
 	if len(changes) > 0 {
-		d.raise(c, e, changes, rose)
+		d.raise(c, e, changes, list.risen())
 	}
 	d.raiseReturns(c, e, returns)
 	var twice []change
@@ -251,6 +272,7 @@ type change struct {
 	isNew                bool
 	silent               bool // the claimed version is the same as before
 	dangerous            bool
+	risen                // what this definition shows beyond the tool's earlier ones
 }
 
 func byName(a, b change) int {
@@ -260,7 +282,8 @@ func byName(a, b change) int {
 	return strings.Compare(a.hash, b.hash)
 }
 
-func (d *detector) raise(c *engine.Context, e *event.Event, changes []change, rose risen) {
+func (d *detector) raise(c *engine.Context, e *event.Event, changes []change, listed risen) {
+	rose := listed
 	slices.SortFunc(changes, byName)
 	var parts, evidence []string
 	severity := engine.Low
@@ -272,31 +295,26 @@ func (d *detector) raise(c *engine.Context, e *event.Event, changes []change, ro
 		if !x.isNew {
 			changed++
 			grown := x.silent && x.tokens-x.tokensBefore >= d.conf.Growth && x.tokens >= x.tokensBefore+x.tokensBefore/2
-			if x.dangerous || grown {
-				severity = engine.Medium
-			}
 			anySilent = anySilent || x.silent
 			anyDangerous = anyDangerous || x.dangerous
 			anyGrown = anyGrown || grown
 			line = changeLine(x, "changed")
 		}
+		line += x.says()
+		severity = engine.WorseSeverity(severity, x.grade())
+		rose.merge(x.risen)
 		if i < maxShown {
 			evidence = append(evidence, line)
 		}
 	}
-	severity = engine.WorseSeverity(severity, rose.severity)
-	if len(rose.caps) > 0 {
-		gained := engine.High // by a definition that changed
+	list := change{isNew: changed == 0, risen: listed}
+	severity = engine.WorseSeverity(severity, list.grade())
+	if len(listed.caps) > 0 {
+		gain := engine.High // by a definition that changed
 		if changed < len(changes) {
-			gained = engine.Medium // by a new tool, as any release may bring
+			gain = engine.Medium // by a new tool, as any release may bring
 		}
-		severity = engine.WorseSeverity(severity, gained)
-	}
-	if rose.poison != "" {
-		severity = engine.High
-		if changed > 0 {
-			severity = engine.Critical
-		}
+		severity = engine.WorseSeverity(severity, gain)
 	}
 	title, what := "Tool definition changed", "changed the definition of "+count(changed, "tool")
 	switch fresh := len(changes) - changed; {
@@ -317,6 +335,9 @@ func (d *detector) raise(c *engine.Context, e *event.Event, changes []change, ro
 	}
 	if len(rose.caps) > 0 {
 		why["capabilities_gained"] = strings.Join(rose.caps, ", ")
+	}
+	if len(rose.turned) > 0 {
+		why["turned"] = strings.Join(rose.turned, ", ")
 	}
 	if len(rose.names) > 0 {
 		why["signals_risen"] = strings.Join(rose.names, ", ")

@@ -59,11 +59,16 @@ const (
 	InstallationSetup Action = "installation.setup" // templates, dashboards and the like put into another system
 )
 
+// DetailDefinition is the detail of ServerApprove that names the hash of the definition approved, hex.
+const DetailDefinition = "definition_hash"
+
 // Record is one thing done.
 type Record struct {
 	Action  Action
 	Target  string            // what it was done to
 	Details map[string]string // never content of events
+	Server  string            // the server concerned, where it is one: detectors then judge the record with the server's other events
+	Tool    string            // and its tool
 	Outcome string            // event.OutcomeOK unless said otherwise
 	Tenant  string            // the tenant concerned; empty: `default`
 	Actor   Actor             // zero: Me()
@@ -120,6 +125,7 @@ func (r Record) Event() event.Event {
 	e.PrincipalID, e.PrincipalKind, e.PrincipalIssuer = r.Actor.ID, r.Actor.Kind, r.Actor.Issuer
 	e.PrincipalMethod, e.PrincipalVerified = r.Actor.Method, r.Actor.Verified
 	e.HostName, _ = os.Hostname()
+	e.Server, e.Tool = r.Server, r.Tool
 	e.AuditAction, e.AuditTarget, e.AuditDetails = string(r.Action), r.Target, r.Details
 	if by := os.Getenv("SUDO_USER"); by != "" && r.Actor.Method == "os_user" {
 		d := map[string]string{"sudo_user": by}

@@ -1,0 +1,193 @@
+// Package tooldef reads from a tools/list result what a definition states beyond its hash: hints, verbs, telling arguments, and the names
+// that it mentions.
+package tooldef
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Bounds of what is read.
+const (
+	maxTools = 2048
+	maxNames = 256
+	maxName  = 64
+	minName  = 4
+)
+
+// Hint is what an annotation says: a claim of the server.
+type Hint int8
+
+// Hints.
+const (
+	Unsaid Hint = iota
+	No
+	Yes
+)
+
+// Act is what the description's first verb says that a tool does, in the order of how much that is.
+type Act uint8
+
+// Acts.
+const (
+	Other Act = iota
+	Reads
+	Writes
+	Sends
+	Executes
+	Destroys
+)
+
+// Kinds of arguments that say what a tool does with them.
+const (
+	TakesCommand   = "command"   // a command line or script
+	TakesAddress   = "address"   // where to send or fetch
+	TakesRecipient = "recipient" // to whom
+)
+
+// Facts of one definition.
+type Facts struct {
+	ReadOnly, Destructive Hint
+	Act                   Act
+	Takes                 []string // kinds of telling arguments, sorted
+	Names                 []string // identifiers in its texts that could be names of tools, sorted
+}
+
+// Parse reads the definitions in the body of a tools/list result, by name. Of two of one name the last counts.
+func Parse(body string) map[string]Facts {
+	var msg struct {
+		Result struct {
+			Tools []json.RawMessage `json:"tools"`
+		} `json:"result"`
+	}
+	if !strings.Contains(body, `"tools"`) || json.Unmarshal([]byte(body), &msg) != nil {
+		return nil
+	}
+	out := make(map[string]Facts, min(len(msg.Result.Tools), maxTools))
+	for _, raw := range msg.Result.Tools[:min(len(msg.Result.Tools), maxTools)] {
+		var d definition
+		if json.Unmarshal(raw, &d) != nil {
+			continue
+		}
+		out[d.Name] = d.facts()
+	}
+	return out
+}
+
+type definition struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	InputSchema struct {
+		Properties map[string]json.RawMessage `json:"properties"`
+	} `json:"inputSchema"`
+	Annotations struct {
+		ReadOnly    *bool `json:"readOnlyHint"`
+		Destructive *bool `json:"destructiveHint"`
+	} `json:"annotations"`
+}
+
+func (d *definition) facts() (f Facts) {
+	f.ReadOnly, f.Destructive = hint(d.Annotations.ReadOnly), hint(d.Annotations.Destructive)
+	f.Act = act(d.Description)
+	names := map[string]bool{}
+	identifiers(d.Description, names)
+	for _, p := range slices.Sorted(maps.Keys(d.InputSchema.Properties)) {
+		schema := d.InputSchema.Properties[p]
+		if k := argumentKinds[strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(p[:min(len(p), maxName)]))]; k != "" && !slices.Contains(f.Takes, k) {
+			f.Takes = append(f.Takes, k)
+		}
+		var s struct {
+			Description string `json:"description"`
+		}
+		if json.Unmarshal(schema, &s) == nil {
+			identifiers(s.Description, names)
+		}
+	}
+	delete(names, d.Name)
+	for n := range names {
+		f.Names = append(f.Names, n)
+	}
+	slices.Sort(f.Takes)
+	slices.Sort(f.Names)
+	if len(f.Names) > maxNames {
+		f.Names = f.Names[:maxNames]
+	}
+	return f
+}
+
+func hint(b *bool) Hint {
+	switch {
+	case b == nil:
+		return Unsaid
+	case *b:
+		return Yes
+	}
+	return No
+}
+
+var argumentKinds = map[string]string{
+	"command": TakesCommand, "cmd": TakesCommand, "shell": TakesCommand, "script": TakesCommand, "shellcommand": TakesCommand, "commandline": TakesCommand, "rawsql": TakesCommand,
+	"webhook": TakesAddress, "webhookurl": TakesAddress, "callback": TakesAddress, "callbackurl": TakesAddress, "endpoint": TakesAddress, "forwardto": TakesAddress, "uploadurl": TakesAddress, "destinationurl": TakesAddress,
+	"recipient": TakesRecipient, "recipients": TakesRecipient, "bcc": TakesRecipient, "cc": TakesRecipient, "sendto": TakesRecipient, "notifyemail": TakesRecipient,
+}
+
+var verbs = func() map[string]Act {
+	m := map[string]Act{}
+	for a, words := range map[Act]string{
+		Reads:    "get list read search find fetch view show describe lookup check count query browse retrieve inspect analyze calculate compute convert return display summarize",
+		Writes:   "write create update edit insert set add append modify save put patch rename move upload commit replace",
+		Sends:    "send post publish share forward email upload transmit export broadcast",
+		Executes: "execute run exec evaluate eval spawn invoke launch",
+		Destroys: "delete remove drop destroy purge truncate wipe erase kill terminate",
+	} {
+		for _, w := range strings.Fields(words) {
+			m[w] = max(m[w], a)
+		}
+	}
+	return m
+}()
+
+// act is that of the first word: "Reads", "Read" and "Reading" say the same.
+func act(description string) Act {
+	s := strings.TrimLeft(description, " \t\r\n#*`'\"-")
+	end := strings.IndexFunc(s, func(r rune) bool { return r < 'A' || r > 'z' || r > 'Z' && r < 'a' })
+	if end < 0 {
+		end = len(s)
+	}
+	w := strings.ToLower(s[:min(end, 24)])
+	for _, form := range []string{w, strings.TrimSuffix(w, "s"), strings.TrimSuffix(w, "es"), strings.TrimSuffix(w, "ing"), strings.TrimSuffix(w, "ing") + "e"} {
+		if a := verbs[form]; a != Other {
+			return a
+		}
+	}
+	return Other
+}
+
+// identifiers adds the words of text that are written like names in programs: with _ or - or a capital within.
+func identifiers(text string, into map[string]bool) {
+	for i := 0; i < len(text); {
+		if !identByte(text[i]) {
+			i++
+			continue
+		}
+		k := i
+		shaped := false
+		for ; i < len(text) && identByte(text[i]); i++ {
+			if i > k {
+				c := text[i]
+				shaped = shaped || c == '_' || c == '-' || c >= 'A' && c <= 'Z' && text[i-1] >= 'a' && text[i-1] <= 'z'
+			}
+		}
+		w := strings.Trim(text[k:i], "-_")
+		quoted := k > 0 && i < len(text) && (text[k-1] == '`' || text[k-1] == '"' || text[k-1] == '\'') && text[k-1] == text[i]
+		if (shaped || quoted) && len(w) >= minName && len(w) <= maxName && len(into) < 4*maxNames {
+			into[w] = true
+		}
+	}
+}
+
+func identByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+}

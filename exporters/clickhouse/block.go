@@ -4,8 +4,10 @@ package clickhouse
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,8 +135,17 @@ func (b *findingBlock) append(f *finding.Finding) {
 func (b *findingBlock) table() string      { return "findings" }
 func (b *findingBlock) rows() int          { return b.ts.Rows() }
 func (b *findingBlock) input() proto.Input { return b.in }
-func (b *findingBlock) ids() []uuid.UUID   { return b.ID.ColUUID }
 func (b *findingBlock) reset()             { resetInput(b.in) }
+
+// ids names the revisions in the block: a change of state is another row than the finding that it changes.
+func (b *findingBlock) ids() []uuid.UUID {
+	out := slices.Clone([]uuid.UUID(b.ID.ColUUID))
+	for i := range out {
+		tail := out[i][8:]
+		binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)^b.Revision[i])
+	}
+	return out
+}
 
 // block is what inserter takes.
 type block interface {

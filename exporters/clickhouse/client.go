@@ -124,20 +124,16 @@ func (e *chExporter) insert(ctx context.Context, s *slot, table, token string, i
 	return nil
 }
 
-// present asks which of the ids are stored already.
-func (e *chExporter) present(ctx context.Context, s *slot, table, column string, ids []uuid.UUID, from, to int64) (map[uuid.UUID]bool, error) {
+// present asks which of the ids are stored already, in rows that meet the condition where.
+func (e *chExporter) present(ctx context.Context, s *slot, table, column, where string, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
 	if err := e.connect(ctx, s); err != nil {
 		return nil, err
-	}
-	where := ""
-	if from <= to {
-		where = fmt.Sprintf("ts >= fromUnixTimestamp64Nano(%d, 'UTC') AND ts <= fromUnixTimestamp64Nano(%d, 'UTC') AND ", from, to)
 	}
 	asked := proto.ColUUID(ids)
 	var got proto.ColUUID
 	found := map[uuid.UUID]bool{}
 	err := s.client.Do(ctx, ch.Query{
-		Body:          fmt.Sprintf("SELECT %s FROM `%s`.%s WHERE %s %s IN (SELECT id FROM asked)", column, e.cfg.Database, table, where, column),
+		Body:          fmt.Sprintf("SELECT %s FROM `%s`.%s WHERE %s AND %s IN (SELECT id FROM asked)", column, e.cfg.Database, table, where, column),
 		ExternalTable: "asked",
 		ExternalData:  []proto.InputColumn{{Name: "id", Data: asked}},
 		Result:        proto.Results{{Name: column, Data: &got}},

@@ -92,6 +92,7 @@ type eventFields struct {
 	DataClasses            lowCardArray
 	Signals                scores
 	Capabilities           lowCardArray
+	Destinations           lowCardArray
 	TokensArguments        proto.ColUInt32
 	TokensResult           proto.ColUInt32
 	TokensDefinitions      proto.ColUInt32
@@ -190,6 +191,7 @@ func (c *eventFields) appendFields(r *event.Fields) {
 	c.DataClasses.append(&c.notes, r.DataClasses)
 	c.Signals.append(&c.notes, r.Signals)
 	c.Capabilities.append(&c.notes, r.Capabilities)
+	c.Destinations.append(&c.notes, r.Destinations)
 	c.TokensArguments.Append(uint32(c.clamp(r.TokensArguments, 0, math.MaxUint32)))
 	c.TokensResult.Append(uint32(c.clamp(r.TokensResult, 0, math.MaxUint32)))
 	c.TokensDefinitions.Append(uint32(c.clamp(r.TokensDefinitions, 0, math.MaxUint32)))
@@ -289,6 +291,7 @@ func (c *eventFields) inputFields() proto.Input {
 		{Name: "data_classes", Data: &c.DataClasses},
 		{Name: "signals", Data: &c.Signals},
 		{Name: "capabilities", Data: &c.Capabilities},
+		{Name: "destinations", Data: &c.Destinations},
 		{Name: "tokens_arguments", Data: &c.TokensArguments},
 		{Name: "tokens_result", Data: &c.TokensResult},
 		{Name: "tokens_definitions", Data: &c.TokensDefinitions},

@@ -90,7 +90,8 @@ func (e *chExporter) consume(ctx context.Context, ld plog.Logs) error {
 				if lr.EventName() == finding.EventName {
 					finding.Decode(rl.Resource(), lr, &fi)
 					normaliseFinding(&fi)
-					if stored.findings[s.findings.id(fi.ID)] {
+					// Changes of state are few, and the table keeps one of two equal ones.
+					if fi.Revision == 0 && stored.findings[s.findings.id(fi.ID)] {
 						e.telemetry.skip(ctx, "findings")
 						continue
 					}
@@ -163,12 +164,13 @@ func (e *chExporter) lookUp(ctx context.Context, s *slot, ld plog.Logs) (out sto
 		}
 	}
 	if len(events) > 0 {
-		if out.events, err = e.present(ctx, s, "events", "event_id", events, from, to); err != nil {
+		window := fmt.Sprintf("ts >= fromUnixTimestamp64Nano(%d, 'UTC') AND ts <= fromUnixTimestamp64Nano(%d, 'UTC')", from, to)
+		if out.events, err = e.present(ctx, s, "events", "event_id", window, events); err != nil {
 			return out, err
 		}
 	}
 	if len(findings) > 0 {
-		out.findings, err = e.present(ctx, s, "findings", "finding_id", findings, 1, 0)
+		out.findings, err = e.present(ctx, s, "finding_history", "finding_id", "revision = 0", findings)
 	}
 	return out, err
 }

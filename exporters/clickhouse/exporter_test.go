@@ -150,7 +150,7 @@ func TestPartlyStoredBatch(t *testing.T) {
 
 // A replay that nothing announces, cut otherwise than before: two copies of each row until a merge, of which the analyst sees one.
 func TestReplayIsInvisible(t *testing.T) {
-	truncate(t, "events", "findings")
+	truncate(t, "events", "findings", "finding_history")
 	one, two := testConfig(), testConfig()
 	one.MaxInsertRows, two.MaxInsertRows = 100, 90
 	g := newGenerator(3, time.Now())
@@ -376,7 +376,7 @@ func TestManyDays(t *testing.T) {
 }
 
 func TestFindings(t *testing.T) {
-	truncate(t, "findings", "events")
+	truncate(t, "findings", "finding_history", "events")
 	e := newTestExporter(t, testConfig())
 	ld := plog.NewLogs()
 	lrs := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()

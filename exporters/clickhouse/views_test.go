@@ -149,7 +149,7 @@ func TestCallsReadTheirWindowOnly(t *testing.T) {
 }
 
 func TestAccountingAndTaps(t *testing.T) {
-	truncate(t, "events", "findings", "ledger")
+	truncate(t, "events", "findings", "finding_history", "ledger")
 	admin := storetest.Open(t, chdb.UserAdmin)
 	e := newTestExporter(t, testConfig())
 	// five messages of ten records: one was dead-lettered, one is under way

@@ -23,4 +23,4 @@ CREATE USER IF NOT EXISTS mcpsiem_analyst IDENTIFIED BY 'CHANGE-ME-3' SETTINGS P
 GRANT SELECT, SHOW ON mcpsiem.* TO mcpsiem_analyst;
 
 -- One tenant's analysts: a row policy on each table.
---   CREATE ROW POLICY acme ON mcpsiem.events, mcpsiem.findings, mcpsiem.tool_catalogue USING tenant = 'acme' TO acme_analyst;
+--   CREATE ROW POLICY acme ON mcpsiem.events, mcpsiem.findings, mcpsiem.finding_history, mcpsiem.tool_catalogue USING tenant = 'acme' TO acme_analyst;

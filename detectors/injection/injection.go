@@ -2,7 +2,10 @@
 package injection
 
 import (
+	"cmp"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,8 +19,6 @@ type Config struct {
 	// Definitions and Results are the scores from which content of that kind is raised, 0 to 1.
 	Definitions float64 `mapstructure:"definitions"`
 	Results     float64 `mapstructure:"results"`
-	// Crowded is what Definitions rises to for a list of crowd definitions or more: scores are the list's, and add up over its definitions.
-	Crowded float64 `mapstructure:"crowded"`
 	// Strong is the score from which the severity is one step higher.
 	Strong float64 `mapstructure:"strong"`
 	// Window is how long repeats for the same tool are part of one finding.
@@ -26,13 +27,10 @@ type Config struct {
 
 // Validate refuses what cannot work.
 func (c *Config) Validate() error {
-	for _, t := range []float64{c.Definitions, c.Results, c.Crowded, c.Strong} {
+	for _, t := range []float64{c.Definitions, c.Results, c.Strong} {
 		if t <= 0 || t > 1 {
-			return errors.New("definitions, results, crowded and strong must be above 0 and at most 1")
+			return errors.New("definitions, results and strong must be above 0 and at most 1")
 		}
-	}
-	if c.Crowded < c.Definitions {
-		return errors.New("crowded must not be below definitions")
 	}
 	if c.Window <= 0 {
 		return errors.New("window must be above 0")
@@ -43,20 +41,19 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "injection_signal",
-	Version:    "1.1.0",
+	Version:    "2.0.0",
 	Title:      "Instructions to the model in tool content",
 	Severity:   engine.Medium,
 	Confidence: 0.6,
 	Key:        engine.KeyMessage,
-	Sees: "The content signals `injection`, `hidden_text` and `exfil_link` of tool definitions (`tools/list`) and of what servers send to the model: results of tools, resources and prompts, and server-initiated requests. Scores are computed before redaction; " +
+	Sees: "The content signals `injection`, `hidden_text` and `exfil_link` of tool definitions (`tools/list`, each by itself), of what servers say of themselves (instructions, lists of prompts and resources), and of what servers send to the model: results of tools, resources and prompts, and server-initiated requests (elicitation, sampling), error texts. Scores are computed before redaction; " +
 		"the text itself is never seen here.",
 	Fires: "When a signal reaches its threshold: once for each server, tool and signal in an hour. Definitions are one step more severe than results, since they speak to the model in every " +
 		"conversation; a score from `strong` on is one step more severe again. " +
-		"The scores are of the whole list, where weak signs add up over many definitions: the more definitions, the higher the score must be, from `definitions` for one to `crowded` for 16 or more. " +
-		"A list between the two is low. Hidden characters add up fastest: in a list of 16 or more they count from 0.85 on.",
-	Tuning: "`definitions` (default 0.5), `crowded` (0.7), `results` (0.5), `strong` (0.9), `window` (1h). Raise `results` for servers that return documents about prompts or security.",
+		"Each definition is judged by itself and named, however long the list; of one list the eight worst are raised.",
+	Tuning: "`definitions` (default 0.5), `results` (0.5), `strong` (0.9), `window` (1h). Raise `results` for servers that return documents about prompts or security.",
 	Gaps: "What the scores do not recognise: paraphrase, other languages, instructions spread over several results, images. It judges the text, not whether the model obeyed; " +
-		"look at the conversation's later calls for that. In long lists, single phrases and hidden characters that would be raised in a list of one tool are low, and which tool holds them is not known.",
+		"look at the conversation's later calls for that.",
 	FalsePositives: "Documents about prompt injection, system prompts under review, and tools whose descriptions address the model legitimately.",
 	Remediation:    "For a definition: stop using the server until the definition is reviewed. For a result: check what the agent did next in the conversation, and treat the source as hostile.",
 	References: []string{
@@ -71,80 +68,95 @@ var Definition = engine.Define(engine.Spec{
 		"SAFE-MCP 2026-02-01 SAFE-T1001 Tool Poisoning Attack",
 		"SAFE-MCP 2026-02-01 SAFE-T1102 Prompt Injection",
 	},
-}, Config{Definitions: 0.5, Crowded: 0.7, Results: 0.5, Strong: 0.9, Window: time.Hour}, func(c Config) (engine.Detector[struct{}], error) {
+}, Config{Definitions: 0.5, Results: 0.5, Strong: 0.9, Window: time.Hour}, func(c Config) (engine.Detector[struct{}], error) {
 	return &detector{c}, nil
 })
 
 type detector struct{ conf Config }
 
 func (d *detector) Wants(e *event.Event) bool {
-	return len(e.Signals) > 0 && e.Direction == event.ServerToClient
+	return (len(e.Signals) > 0 || len(e.ToolDefs) > 0) && e.Direction == event.ServerToClient
 }
+
+// maxNamed is how many definitions of one list are raised each by itself, the worst first; those behind them are counted.
+const maxNamed = 8
 
 func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
-	place, threshold, severity, title := content.InResult, d.conf.Results, engine.Medium, "Instructions to the model in a result"
-	if content.IsToolList(e) {
-		place, threshold, severity, title = content.InDefinitions, d.conf.Definitions, engine.High, "Instructions to the model in a tool definition"
-	}
-	signal, score := content.Poison(e.Signals, threshold)
-	if signal == "" {
-		return
-	}
-	if place == content.InDefinitions && len(e.ToolDefs) > 1 {
-		signal, score, severity, threshold = d.ofList(e, signal, score)
-	}
-	if score >= d.conf.Strong {
-		if severity == engine.High {
-			severity = engine.Critical
-		} else if severity == engine.Medium {
-			severity = engine.High
+	switch {
+	case content.IsToolList(e):
+		d.list(c, e)
+	case content.Instructs(e):
+		if signal, score := content.Poison(e.Signals, d.conf.Definitions); signal != "" {
+			d.raise(c, e, poison{content.InInstructions, e.Method, signal, score, d.conf.Definitions, engine.High, "Instructions to the model in what a server says of itself"}, nil)
+		}
+	default:
+		if signal, score := content.Poison(e.Signals, d.conf.Results); signal != "" {
+			what := e.Tool
+			if what == "" {
+				what = e.Method
+			}
+			d.raise(c, e, poison{content.InResult, what, signal, score, d.conf.Results, engine.Medium, "Instructions to the model in a result"}, nil)
 		}
 	}
-	what := e.Tool
-	if what == "" {
-		what = e.Method
-	}
-	scope := []string{e.Server, what, place, signal}
-	if severity == engine.Low { // one that is not must still be heard
-		scope = append(scope, severity)
-	}
-	c.Emit(engine.Alert{
-		Scope:      scope,
-		Window:     d.conf.Window,
-		Title:      title,
-		Severity:   severity,
-		Confidence: score,
-		Summary: "Server " + engine.Name(e.Server) + " sent instructions to the model in the " + place + " of " + engine.Name(what) + ", seen by " +
-			engine.Name(e.PrincipalID) + ".",
-		Why: map[string]string{
-			"signal": signal, "score": strconv.FormatFloat(score, 'g', 3, 64), "threshold": strconv.FormatFloat(threshold, 'g', 3, 64), "place": place,
-		},
-	})
 }
 
-// crowd is how many definitions make a list in which weak signs are sure to meet.
-const crowd = 16
+// poison is one text that steers a model.
+type poison struct {
+	place, what, signal string
+	score, threshold    float64
+	severity, title     string
+}
 
-// hiddenRise is how much more the threshold of hidden text rises in a crowd: each invisible character adds to its score.
-const hiddenRise = 0.15
-
-// ofList judges the signals of a list of several definitions by how many there are. signal and score are the strongest above the
-// threshold for one definition; they stay, at a low severity, where nothing is strong enough for the list.
-func (d *detector) ofList(e *event.Event, signal string, score float64) (string, float64, string, float64) {
-	share := float64(min(len(e.ToolDefs), crowd)-1) / (crowd - 1)
-	threshold := d.conf.Definitions + share*(d.conf.Crowded-d.conf.Definitions)
-	best, top := "", 0.0
-	for _, n := range content.PoisonSignals {
-		need := threshold
-		if n == content.SignalHiddenText {
-			need = min(threshold+share*hiddenRise, 1)
-		}
-		if s := e.Signals[n]; s >= need && s > top {
-			best, top = n, s
+// list judges each definition of a list by itself, and the list for what is in none of those that the event names.
+func (d *detector) list(c *engine.Context, e *event.Event) {
+	p := poison{place: content.InDefinitions, threshold: d.conf.Definitions, severity: engine.High, title: "Instructions to the model in a tool definition"}
+	var bad []poison
+	for i := range e.ToolDefs {
+		t := &e.ToolDefs[i]
+		if p.signal, p.score = content.Poison(t.Signals, d.conf.Definitions); p.signal != "" {
+			p.what = t.Name
+			bad = append(bad, p)
 		}
 	}
-	if best == "" {
-		return signal, score, engine.Low, threshold
+	if len(bad) == 0 {
+		if p.signal, p.score = content.Poison(e.Signals, d.conf.Definitions); p.signal != "" {
+			p.what = e.Method
+			d.raise(c, e, p, nil)
+		}
+		return
 	}
-	return best, top, engine.High, threshold
+	slices.SortStableFunc(bad, func(a, b poison) int { return cmp.Compare(b.score, a.score) })
+	more := map[string]string{"definitions": strconv.Itoa(len(e.ToolDefs)), "suspicious": strconv.Itoa(len(bad))}
+	for _, p := range bad[:min(len(bad), maxNamed)] {
+		d.raise(c, e, p, more)
+	}
+}
+
+func (d *detector) raise(c *engine.Context, e *event.Event, p poison, more map[string]string) {
+	if p.score >= d.conf.Strong {
+		switch p.severity {
+		case engine.High:
+			p.severity = engine.Critical
+		case engine.Medium:
+			p.severity = engine.High
+		}
+	}
+	why := map[string]string{
+		"signal": p.signal, "score": strconv.FormatFloat(p.score, 'g', 3, 64), "threshold": strconv.FormatFloat(p.threshold, 'g', 3, 64), "place": p.place,
+	}
+	maps.Copy(why, more)
+	a := engine.Alert{
+		Scope:      []string{e.Server, p.what, p.place, p.signal},
+		Window:     d.conf.Window,
+		Title:      p.title,
+		Severity:   p.severity,
+		Confidence: p.score,
+		Summary: "Server " + engine.Name(e.Server) + " sent instructions to the model in the " + p.place + " of " + engine.Name(p.what) + ", seen by " +
+			engine.Name(e.PrincipalID) + ".",
+		Why: why,
+	}
+	if p.place == content.InDefinitions && p.what != e.Method {
+		a.Tool = p.what
+	}
+	c.Emit(a)
 }

@@ -78,6 +78,10 @@ type Output struct {
 	Fingerprints    []uint64
 	Signals         map[string]float64
 	Capabilities    []string
+	Destinations    []string      // where the arguments of a call lead
+	Names           []uint64      // keyed hashes of names of tools: the called one's, or those in a result that gives orders
+	Arguments       uint64        // keyed hash of the arguments of a call; 0 if it has none
+	Tools           []ToolSignals // of the definitions of a tools/list result, in their order
 	Changed         bool
 }
 
@@ -171,7 +175,7 @@ func (e *Engine) Inspect(in *Input) (out Output) {
 	defer s.Close()
 	out = s.Inspect(in)
 	out.Body = slices.Clone(out.Body)
-	out.Fingerprints = slices.Clone(out.Fingerprints)
+	out.Fingerprints, out.Names = slices.Clone(out.Fingerprints), slices.Clone(out.Names)
 	return out
 }
 
@@ -198,7 +202,7 @@ func (s *Session) Inspect(in *Input) (out Output) {
 		out.Changed = w.changed
 	}
 	w.report(&out)
-	w.finish(&out)
+	w.finish(in, &out)
 	out.Capabilities = w.capabilities(in)
 	return out
 }

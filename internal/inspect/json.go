@@ -341,6 +341,7 @@ func (j *jsonWalker) object(p place) error {
 			j.definition(name)
 		}
 		q := j.below(p, name, k, j.src[j.i])
+		from := j.i
 		if string(name) == "value" && hasLabel {
 			if label.Always {
 				q.always = j.secretClass(label)
@@ -369,6 +370,9 @@ func (j *jsonWalker) object(p place) error {
 		if err := j.value(q); err != nil {
 			return err
 		}
+		if j.top && j.nest == 2 && string(name) == "arguments" && string(j.names[1]) == "params" {
+			j.w.outward.Arguments(j.src[from:j.i])
+		}
 		j.w.path = j.w.path[:len(j.w.path)-1]
 		j.space()
 		if j.i >= len(j.src) {
@@ -380,9 +384,6 @@ func (j *jsonWalker) object(p place) error {
 			j.space()
 		case '}':
 			j.i++
-			if j.nest == 4 && j.inTools() {
-				j.endDefinition()
-			}
 			return nil
 		default:
 			return errNotJSON
@@ -474,9 +475,16 @@ func (j *jsonWalker) array(p place) error {
 	if p.schema {
 		q.key.Whole = class.None
 	}
+	tools := j.nest == 3 && j.ofTools()
 	for {
+		if tools {
+			j.w.beginTool()
+		}
 		if err := j.value(q); err != nil {
 			return err
+		}
+		if tools {
+			j.w.endTool()
 		}
 		j.space()
 		if j.i >= len(j.src) {
@@ -590,6 +598,7 @@ func (j *jsonWalker) str(p place) error {
 	}
 	j.noteString(p, at, s)
 	j.w.subject(s)
+	j.w.lead(s)
 	if p.kind == "binary" || len(j.w.path) > 0 && string(j.w.path[len(j.w.path)-1]) == "blob" {
 		if n := len(j.w.path); n > 0 && (string(j.w.path[n-1]) == "data" || string(j.w.path[n-1]) == "blob") && binaryText(s) {
 			return j.blob(at, end, s)

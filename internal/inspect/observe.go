@@ -5,9 +5,9 @@ import (
 	"strings"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
-	"github.com/mcpsiem/mcpsiem/internal/inspect/capability"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/signal"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/view"
 )
 
 // What detectors learn of a message: signals, samples, capabilities.
@@ -26,14 +26,21 @@ func (w *worker) part() signal.Part {
 	}
 	switch string(w.path[0]) {
 	case "params":
-		if len(w.path) > 1 && string(w.path[1]) == "arguments" {
-			return signal.Arguments
+		if len(w.path) > 1 {
+			switch string(w.path[1]) {
+			case "arguments":
+				return signal.Arguments
+			case "uri", "argument": // of a resource to read, of a value to complete
+				if w.toServer {
+					return signal.Arguments
+				}
+			}
 		}
 		if !w.toServer { // a server's request or notification: text for the client's model
 			return signal.Result
 		}
 	case "result", "error":
-		if w.list || len(w.path) > 1 && (string(w.path[1]) == "tools" || string(w.path[1]) == "instructions") {
+		if string(w.path[0]) == "result" && (w.list || len(w.path) > 1 && (string(w.path[1]) == "tools" || string(w.path[1]) == "instructions")) {
 			return signal.Definition
 		}
 		return signal.Result
@@ -48,7 +55,11 @@ func (w *worker) observe(t *class.Text, key class.Key) {
 	if len(w.path) > 0 {
 		name = w.path[len(w.path)-1]
 	}
-	w.signals.Text()
+	into := &w.signals
+	if w.tools.open {
+		into = &w.tools.signals
+	}
+	into.Text()
 	commands := part == signal.Arguments && (w.shellTool || signal.IsShell(name))
 	for _, m := range t.Marks {
 		if commands {
@@ -57,10 +68,10 @@ func (w *worker) observe(t *class.Text, key class.Key) {
 				continue
 			}
 		}
-		w.signals.Mark(int(m.Mark), t.B, int(m.End), part)
+		into.Mark(int(m.Mark), t.B, int(m.End), part)
 	}
 	if w.inEncoded > 0 && len(t.Marks) > 0 {
-		w.signals.AtLeast(signal.EncodedText, 0.5)
+		into.AtLeast(signal.EncodedText, 0.5)
 	}
 	if part != signal.Arguments {
 		return
@@ -102,20 +113,43 @@ func (w *worker) asText(in *Input) {
 }
 
 // finish fills in signals and samples.
-func (w *worker) finish(out *Output) {
+func (w *worker) finish(in *Input, out *Output) {
 	s := &w.signals
-	if w.hidden.Tags > 0 {
+	hide(s, w.hidden)
+	for _, f := range w.found {
+		w.sample.Value(w.values[f.from:f.to])
+	}
+	w.holds(s, w.found)
+	s.Finish()
+	// A list is what the worst of its definitions is; scores of several do not add up.
+	for i := range w.tools.worst {
+		if v := w.tools.worst[i]; v > 0 {
+			s.AtLeast(signal.ID(i), v)
+		}
+	}
+	out.Signals = s.Export()
+	out.Fingerprints = w.sample.Export()
+	w.leads(in, out)
+	out.Tools = w.tools.out
+}
+
+// hide notes what characters that people do not see say.
+func hide(s *signal.Set, h view.Hidden) {
+	if h.Tags > 0 {
 		s.AtLeast(signal.HiddenText, 0.95)
 	}
-	if w.hidden.ZeroWidth >= 3 {
-		s.AtLeast(signal.HiddenText, min(0.8, 0.3+0.02*float64(w.hidden.ZeroWidth)))
+	if h.ZeroWidth >= 3 {
+		s.AtLeast(signal.HiddenText, min(0.8, 0.3+0.02*float64(h.ZeroWidth)))
 	}
-	if w.hidden.Bidi > 0 {
+	if h.Bidi > 0 {
 		s.AtLeast(signal.HiddenText, 0.6)
 	}
-	for _, f := range w.found {
+}
+
+// holds notes what sensitive values say.
+func (w *worker) holds(s *signal.Set, found []finding) {
+	for _, f := range found {
 		c := &w.e.scanner.Classes[f.class]
-		w.sample.Value(w.values[f.from:f.to])
 		if c.Name == "private_key" {
 			s.AtLeast(signal.PrivateKey, 1)
 		}
@@ -137,9 +171,6 @@ func (w *worker) finish(out *Output) {
 			}
 		}
 	}
-	s.Finish()
-	out.Signals = s.Export()
-	out.Fingerprints = w.sample.Export()
 }
 
 // capabilities says what the called tool, or the tools listed, can do.
@@ -162,13 +193,16 @@ func (j *jsonWalker) definition(name []byte) {
 				return
 			}
 			save := j.i
-			v, _, err := j.scanString()
+			v, escaped, err := j.scanString()
 			j.i = save
 			if err != nil {
 				return
 			}
 			if string(name) == "name" {
-				w.def.Name = string(v[:min(len(v), 256)])
+				if escaped {
+					v = unescapeJSON(nil, v[:min(len(v), 4096)])
+				}
+				w.def.Name = strings.ToValidUTF8(string(v[:min(len(v), 256)]), "")
 			} else {
 				w.def.Description = string(v[:min(len(v), 256)])
 			}
@@ -190,12 +224,9 @@ func (j *jsonWalker) definition(name []byte) {
 	}
 }
 
-func (j *jsonWalker) inTools() bool {
-	return j.top && !j.again && j.nest >= 4 && string(j.names[1]) == "result" && string(j.names[2]) == "tools"
-}
+func (j *jsonWalker) inTools() bool { return j.nest >= 4 && j.ofTools() }
 
-// endDefinition adds a finished tool.
-func (j *jsonWalker) endDefinition() {
-	j.w.caps |= j.w.e.cfg.Tools.Definition("", &j.w.def)
-	j.w.def = capability.Definition{Arguments: j.w.def.Arguments[:0]}
+// ofTools says that the walker is in the list of tools of a result.
+func (j *jsonWalker) ofTools() bool {
+	return j.top && !j.again && string(j.names[1]) == "result" && string(j.names[2]) == "tools"
 }

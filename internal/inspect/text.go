@@ -81,6 +81,7 @@ func (w *worker) text(b []byte, key class.Key, strong bool, depth int) (out []by
 	}
 	if w.body && !strong && !w.quiet && len(b) >= 6 {
 		w.sample.Text(v.B)
+		w.otherwise(L, v.B, depth)
 	}
 	w.scanView(L, v, key, strong, depth, false)
 	// What an escape hides; three times, for escapes of escapes. Quoted-printable has a sign that is common in other text, so that it is a
@@ -88,6 +89,9 @@ func (w *worker) text(b []byte, key class.Key, strong bool, depth int) (out []by
 	cur := v
 	if in&hasEscape != 0 {
 		cur = w.unescaped(L, v, 1, 3, key, strong, depth)
+		if cur != v && w.body && !strong && !w.quiet && w.toServer {
+			w.sample.Text(cur.B)
+		}
 	}
 	if in&hasEquals != 0 {
 		w.quoted(L, v, key, strong, depth)

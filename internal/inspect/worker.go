@@ -7,6 +7,7 @@ import (
 
 	"github.com/mcpsiem/mcpsiem/internal/inspect/capability"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/outward"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/policy"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/shingle"
@@ -61,10 +62,12 @@ type worker struct {
 	shellTool bool // the called tool takes commands
 	signals   signal.Set
 	sample    shingle.Sample
+	outward   outward.Collector
 	period    int64
 	k0, k1    uint64
 	caps      capability.Set // of the tools defined in the message
 	def       capability.Definition
+	tools     toolScan
 }
 
 // finding is a value that was found and replaced (or kept).
@@ -116,11 +119,13 @@ func (w *worker) begin(tenant, server, tool string, at int64) {
 	w.body, w.quiet, w.inEncoded, w.caps = false, false, 0, 0
 	w.def = capability.Definition{}
 	w.signals.Reset()
+	w.tools.reset()
 	if p := at / int64(w.e.cfg.Rotation); p != w.period || w.k0 == 0 {
 		w.period = p
 		w.k0, w.k1 = w.e.cfg.Master.Fingerprint(p)
 	}
 	w.sample.Reset(w.k0, w.k1)
+	w.outward.Reset(w.k0, w.k1, w.mask)
 }
 
 // tenantWriter is a tenant's writer and the salt that its key was derived with.

@@ -39,6 +39,7 @@ func bodyOf(lr plog.LogRecord) []byte {
 
 func (r *rewriter) record(lr plog.LogRecord, out *engine.Output) {
 	m := lr.Attributes()
+	defs := toolsOf(m, out)
 	r.maps(m)
 	lr.SetEventName(r.text("event_name", lr.EventName(), engine.Full))
 	lr.SetSeverityText(r.text("severity_text", lr.SeverityText(), engine.Full))
@@ -67,8 +68,82 @@ func (r *rewriter) record(lr plog.LogRecord, out *engine.Output) {
 	if len(out.Fingerprints) > 0 {
 		attr.PutInts(m, event.AttrFingerprints, out.Fingerprints)
 	}
+	if len(out.Destinations) > 0 {
+		attr.PutStrings(m, event.AttrDestinations, out.Destinations)
+	}
+	if len(out.Names) > 0 {
+		attr.PutInts(m, event.AttrNames, out.Names)
+	}
+	if out.Arguments != 0 {
+		m.PutInt(event.AttrArgumentsFingerprint, int64(out.Arguments))
+	}
 	if len(out.Capabilities) > 0 {
 		attr.PutStrings(m, event.AttrCapabilities, out.Capabilities)
+	}
+	putTools(m, defs)
+}
+
+// toolsOf finds for each tool definition that an earlier stage listed what was found in it: by its place in the list and its name, or,
+// where those do not meet (a server that sends two lists in one result), by the name alone.
+func toolsOf(m pcommon.Map, out *engine.Output) []*engine.ToolSignals {
+	v, ok := m.Get(event.AttrToolDefs)
+	if !ok || v.Type() != pcommon.ValueTypeSlice || len(out.Tools) == 0 {
+		return nil
+	}
+	list := v.Slice()
+	found := make([]*engine.ToolSignals, list.Len())
+	var left map[string]*engine.ToolSignals
+	for k := range out.Tools {
+		t := &out.Tools[k]
+		if t.Index < len(found) && toolName(list.At(t.Index)) == t.Name {
+			found[t.Index] = t
+			continue
+		}
+		if left == nil {
+			left = map[string]*engine.ToolSignals{}
+		}
+		left[t.Name] = t
+	}
+	for i := range found {
+		if left == nil {
+			break
+		}
+		if found[i] == nil {
+			found[i] = left[toolName(list.At(i))]
+		}
+	}
+	return found
+}
+
+func toolName(v pcommon.Value) string {
+	if v.Type() != pcommon.ValueTypeMap {
+		return ""
+	}
+	name, ok := v.Map().Get("name")
+	if !ok {
+		return ""
+	}
+	return name.AsString()
+}
+
+// putTools adds signals and capabilities to the definitions.
+func putTools(m pcommon.Map, defs []*engine.ToolSignals) {
+	if len(defs) == 0 {
+		return
+	}
+	v, _ := m.Get(event.AttrToolDefs)
+	list := v.Slice()
+	for i, d := range defs {
+		if d == nil || list.At(i).Type() != pcommon.ValueTypeMap {
+			continue
+		}
+		it := list.At(i).Map()
+		if len(d.Signals) > 0 {
+			attr.PutScores(it, "signals", d.Signals)
+		}
+		if len(d.Capabilities) > 0 {
+			attr.PutStrings(it, "capabilities", d.Capabilities)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/captureloss"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialleak"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialsharing"
+	"github.com/mcpsiem/mcpsiem/detectors/crosstenant"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
 	"github.com/mcpsiem/mcpsiem/detectors/enumeration"
 	"github.com/mcpsiem/mcpsiem/detectors/execution"
@@ -35,6 +36,7 @@ var All = []engine.Definition{
 	credentialsharing.Definition,
 	scopegrowth.Definition,
 	anonymousaccess.Definition,
+	crosstenant.Definition,
 	enumeration.Definition,
 	protocolanomaly.Definition,
 	captureloss.Definition,

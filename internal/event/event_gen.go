@@ -92,6 +92,9 @@ const (
 	AttrSignals                = "mcpsiem.signals"
 	AttrFingerprints           = "mcpsiem.fingerprints"
 	AttrCapabilities           = "mcpsiem.tool.capabilities"
+	AttrDestinations           = "mcpsiem.destinations"
+	AttrArgumentsFingerprint   = "mcpsiem.arguments.fingerprint"
+	AttrNames                  = "mcpsiem.tool.names"
 	AttrToolDefs               = "mcpsiem.tool.definitions"
 	AttrTokensArguments        = "mcpsiem.tokens.arguments"
 	AttrTokensResult           = "mcpsiem.tokens.result"
@@ -196,6 +199,9 @@ type Fields struct {
 	Signals                map[string]float64 `json:"mcpsiem.signals,omitempty" expr:"signals"`                               // Content signals computed before redaction, name to score.
 	Fingerprints           []uint64           `json:"mcpsiem.fingerprints,omitempty" expr:"fingerprints"`                     // Keyed 64-bit fingerprints of sensitive values and text shingles, for detectors; not stored.
 	Capabilities           []string           `json:"mcpsiem.tool.capabilities,omitempty" expr:"capabilities"`                // What the tool can do: reads_private, reads_untrusted, sends_outside, executes, writes, destroys, spends.
+	Destinations           []string           `json:"mcpsiem.destinations,omitempty" expr:"destinations"`                     // Where a call's arguments lead: registered domains of URLs and e-mail addresses, repo:owner/name, bucket:name, ip:internal or ip: with a keyed hash. At most 8.
+	ArgumentsFingerprint   int64              `json:"mcpsiem.arguments.fingerprint,omitempty" expr:"arguments_fingerprint"`   // Keyed 64-bit hash of a call's arguments: equal where they are, whatever the request's id; for detectors, not stored.
+	Names                  []uint64           `json:"mcpsiem.tool.names,omitempty" expr:"names"`                              // Keyed 64-bit hashes of names of tools: on a call its tool's, on a result that gives orders those of the names in it; for detectors, not stored.
 	ToolDefs               []ToolDef          `json:"mcpsiem.tool.definitions,omitempty" expr:"tool_defs"`                    // On a tools/list result: for each tool its name, definition hash and token count; feeds the tool catalogue.
 	TokensArguments        int64              `json:"mcpsiem.tokens.arguments,omitempty" expr:"tokens_arguments"`             // Tokens of the arguments (request params).
 	TokensResult           int64              `json:"mcpsiem.tokens.result,omitempty" expr:"tokens_result"`                   // Tokens of the result.
@@ -380,6 +386,12 @@ func (e *Fields) setAttr(k string, v pcommon.Value) bool {
 		e.Fingerprints = attr.Ints(v)
 	case AttrCapabilities:
 		e.Capabilities = attr.Strings(v)
+	case AttrDestinations:
+		e.Destinations = attr.Strings(v)
+	case AttrArgumentsFingerprint:
+		e.ArgumentsFingerprint = attr.Int(v)
+	case AttrNames:
+		e.Names = attr.Ints(v)
 	case AttrToolDefs:
 		e.ToolDefs = toolDefsOf(v)
 	case AttrTokensArguments:
@@ -667,6 +679,15 @@ func (e *Fields) putAttrs(m pcommon.Map) {
 	if len(e.Capabilities) != 0 {
 		attr.PutStrings(m, AttrCapabilities, e.Capabilities)
 	}
+	if len(e.Destinations) != 0 {
+		attr.PutStrings(m, AttrDestinations, e.Destinations)
+	}
+	if e.ArgumentsFingerprint != 0 {
+		m.PutInt(AttrArgumentsFingerprint, e.ArgumentsFingerprint)
+	}
+	if len(e.Names) != 0 {
+		attr.PutInts(m, AttrNames, e.Names)
+	}
 	if len(e.ToolDefs) != 0 {
 		putToolDefs(m, AttrToolDefs, e.ToolDefs)
 	}
@@ -813,6 +834,9 @@ var Schema = []Field{
 	{Go: "Signals", Attr: AttrSignals, Type: "scores", Column: "signals", ClickHouse: "Map(LowCardinality(String), Float64)", Raw: false},
 	{Go: "Fingerprints", Attr: AttrFingerprints, Type: "ints", Column: "fingerprints", ClickHouse: "-", Raw: false},
 	{Go: "Capabilities", Attr: AttrCapabilities, Type: "strings", Column: "capabilities", ClickHouse: "Array(LowCardinality(String))", Raw: false},
+	{Go: "Destinations", Attr: AttrDestinations, Type: "strings", Column: "destinations", ClickHouse: "Array(LowCardinality(String))", Raw: false},
+	{Go: "ArgumentsFingerprint", Attr: AttrArgumentsFingerprint, Type: "int", Column: "arguments_fingerprint", ClickHouse: "-", Raw: false},
+	{Go: "Names", Attr: AttrNames, Type: "ints", Column: "names", ClickHouse: "-", Raw: false},
 	{Go: "ToolDefs", Attr: AttrToolDefs, Type: "tools", Column: "tool_defs", ClickHouse: "-", Raw: false},
 	{Go: "TokensArguments", Attr: AttrTokensArguments, Type: "int", Column: "tokens_arguments", ClickHouse: "UInt32", Raw: false},
 	{Go: "TokensResult", Attr: AttrTokensResult, Type: "int", Column: "tokens_result", ClickHouse: "UInt32", Raw: false},

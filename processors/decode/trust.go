@@ -35,7 +35,7 @@ func (d *decoder) forbidden(k string) bool {
 	switch k {
 	case event.AttrSourceCredential, event.AttrStreamSeq:
 		return true
-	case event.AttrBodyFingerprint, event.AttrRedactions, event.AttrDataClasses, event.AttrSignals, event.AttrFingerprints,
+	case event.AttrBodyFingerprint, event.AttrRedactions, event.AttrDataClasses, event.AttrSignals, event.AttrFingerprints, event.AttrDestinations, event.AttrArgumentsFingerprint,
 		event.AttrWithheldReason:
 		return !d.cfg.AcceptEnriched
 	}

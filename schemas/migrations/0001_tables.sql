@@ -98,6 +98,7 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.events {{.OnCluster}}
     data_classes               Array(LowCardinality(String)) CODEC(ZSTD(1)),
     signals                    Map(LowCardinality(String), Float64) CODEC(ZSTD(1)),
     capabilities               Array(LowCardinality(String)) CODEC(ZSTD(1)),
+    destinations               Array(LowCardinality(String)) CODEC(ZSTD(1)),
     tokens_arguments           UInt32 CODEC(ZSTD(1)),
     tokens_result              UInt32 CODEC(ZSTD(1)),
     tokens_definitions         UInt32 CODEC(ZSTD(1)),

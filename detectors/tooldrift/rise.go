@@ -13,21 +13,27 @@ import (
 	"github.com/mcpsiem/mcpsiem/internal/tooldef"
 )
 
-// watched are the content signals that say something when they rise, in the order in which findings name them, and how severe
-// that is. Those of content.PoisonSignals count by their threshold too.
-var watched = []struct{ signal, severity string }{
-	{content.SignalInjection, engine.Medium},
-	{content.SignalHiddenText, engine.High},
-	{content.SignalExfilLink, engine.High},
-	{"conceal", engine.High},
-	{"override", engine.High},
-	{"authority", engine.Medium},
-	{"sequencing", engine.Medium},
-	{"preference", engine.Medium},
-	{content.SignalSensitiveFile, engine.High},
-	{content.SignalRemoteCode, engine.High},
-	{content.SignalRemoteCodeStrong, engine.High},
-	{"encoded_text", engine.Medium},
+// watched are the content signals that say something when they rise, in the order in which findings name them, how severe that is, and the
+// score below which it is not: a release note or a mention of a file of settings is as much. Those of content.PoisonSignals count by
+// their threshold too.
+var watched = []watch{
+	{content.SignalInjection, engine.Medium, 0.4},
+	{content.SignalHiddenText, engine.High, 0},
+	{content.SignalExfilLink, engine.High, 0},
+	{"conceal", engine.High, 0},
+	{"override", engine.High, 0},
+	{"authority", engine.Medium, 0.4},
+	{"sequencing", engine.Medium, 0.6},
+	{"preference", engine.Medium, 0.6},
+	{content.SignalSensitiveFile, engine.High, 0.6},
+	{content.SignalRemoteCode, engine.High, 0.6},
+	{content.SignalRemoteCodeStrong, engine.High, 0},
+	{"encoded_text", engine.Medium, 0.4},
+}
+
+type watch struct {
+	signal, severity string
+	floor            float64
 }
 
 // risen is what a definition or a list shows beyond all before it.
@@ -117,7 +123,9 @@ func (d *detector) rise(r *risen, now, before map[string]float64, known bool) {
 	for _, w := range watched {
 		if n, b := now[w.signal], before[w.signal]; known && n > b && n >= b+d.conf.Rise {
 			r.names = append(r.names, w.signal)
-			r.severity = engine.WorseSeverity(r.severity, w.severity)
+			if n >= w.floor {
+				r.severity = engine.WorseSeverity(r.severity, w.severity)
+			}
 		}
 	}
 }
@@ -173,7 +181,7 @@ func (d *detector) meaning(x *change, t *tool, def *event.ToolDef, l *listing) {
 		x.severity = engine.WorseSeverity(x.severity, gained(x.caps, before, now))
 		turn(&x.risen, before, now)
 	}
-	if t.Signals == nil && slices.ContainsFunc(watched, func(w struct{ signal, severity string }) bool { return def.Signals[w.signal] > 0 }) {
+	if t.Signals == nil && slices.ContainsFunc(watched, func(w watch) bool { return def.Signals[w.signal] > 0 }) {
 		t.Signals = map[string]float64{}
 	}
 	if t.Signals != nil {

@@ -4,6 +4,7 @@ package tooldef
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ const (
 
 // Kinds of arguments that say what a tool does with them.
 const (
-	TakesCommand   = "command"   // a command line or script
+	TakesCommand   = "command"   // a command line, or a statement in SQL
 	TakesAddress   = "address"   // where to send or fetch
 	TakesRecipient = "recipient" // to whom
 )
@@ -68,7 +69,8 @@ func Parse(body string) map[string]Facts {
 	out := make(map[string]Facts, min(len(msg.Result.Tools), maxTools))
 	for _, raw := range msg.Result.Tools[:min(len(msg.Result.Tools), maxTools)] {
 		var d definition
-		if json.Unmarshal(raw, &d) != nil {
+		var mismatch *json.UnmarshalTypeError // of one member: the others are read all the same
+		if err := json.Unmarshal(raw, &d); err != nil && !errors.As(err, &mismatch) || d.Name == "" {
 			continue
 		}
 		out[d.Name] = d.facts()
@@ -80,16 +82,40 @@ type definition struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	InputSchema struct {
-		Properties map[string]json.RawMessage `json:"properties"`
+		Properties members `json:"properties"`
 	} `json:"inputSchema"`
 	Annotations struct {
-		ReadOnly    *bool `json:"readOnlyHint"`
-		Destructive *bool `json:"destructiveHint"`
+		ReadOnly    flag `json:"readOnlyHint"`
+		Destructive flag `json:"destructiveHint"`
 	} `json:"annotations"`
 }
 
+// members are an object's; anything else has none, and spoils nothing around it.
+type members map[string]json.RawMessage
+
+func (m *members) UnmarshalJSON(b []byte) error {
+	var v map[string]json.RawMessage
+	if json.Unmarshal(b, &v) == nil {
+		*m = v
+	}
+	return nil
+}
+
+// flag is a boolean; anything else says nothing.
+type flag struct{ hint Hint }
+
+func (f *flag) UnmarshalJSON(b []byte) error {
+	switch string(b) {
+	case "true":
+		f.hint = Yes
+	case "false":
+		f.hint = No
+	}
+	return nil
+}
+
 func (d *definition) facts() (f Facts) {
-	f.ReadOnly, f.Destructive = hint(d.Annotations.ReadOnly), hint(d.Annotations.Destructive)
+	f.ReadOnly, f.Destructive = d.Annotations.ReadOnly.hint, d.Annotations.Destructive.hint
 	f.Act = act(d.Description)
 	names := map[string]bool{}
 	identifiers(d.Description, names)
@@ -117,18 +143,8 @@ func (d *definition) facts() (f Facts) {
 	return f
 }
 
-func hint(b *bool) Hint {
-	switch {
-	case b == nil:
-		return Unsaid
-	case *b:
-		return Yes
-	}
-	return No
-}
-
 var argumentKinds = map[string]string{
-	"command": TakesCommand, "cmd": TakesCommand, "shell": TakesCommand, "script": TakesCommand, "shellcommand": TakesCommand, "commandline": TakesCommand, "rawsql": TakesCommand,
+	"command": TakesCommand, "cmd": TakesCommand, "shell": TakesCommand, "shellcommand": TakesCommand, "commandline": TakesCommand, "rawsql": TakesCommand,
 	"webhook": TakesAddress, "webhookurl": TakesAddress, "callback": TakesAddress, "callbackurl": TakesAddress, "endpoint": TakesAddress, "forwardto": TakesAddress, "uploadurl": TakesAddress, "destinationurl": TakesAddress,
 	"recipient": TakesRecipient, "recipients": TakesRecipient, "bcc": TakesRecipient, "cc": TakesRecipient, "sendto": TakesRecipient, "notifyemail": TakesRecipient,
 }

@@ -16,6 +16,8 @@ func TestParse(t *testing.T) {
 	f("no JSON", `{"result":{"tools"`, nil)
 	f("another shape", `{"result":{"tools":{"name":"x"}}}`, nil)
 	f("a member that is no definition", `{"result":{"tools":[7,{"name":"a"}]}}`, map[string]Facts{"a": {}})
+	f("members of other types", `{"result":{"tools":[{"name":"a","description":"Reads","inputSchema":{"properties":[]},"annotations":{"readOnlyHint":"yes"}},{"name":"b","description":{},"inputSchema":{"properties":{"cmd":1}},"annotations":7}]}}`,
+		map[string]Facts{"a": {Act: Reads}, "b": {Takes: []string{TakesCommand}}})
 	f("hints", `{"result":{"tools":[{"name":"a","annotations":{"readOnlyHint":true,"destructiveHint":false}}]}}`, map[string]Facts{"a": {ReadOnly: Yes, Destructive: No}})
 	f("verb and arguments", `{"result":{"tools":[{"name":"a","description":"Deletes all of it","inputSchema":{"properties":{"shell_command":{},"BCC":{},"bcc":{},"path":{}}}}]}}`,
 		map[string]Facts{"a": {Act: Destroys, Takes: []string{TakesCommand, TakesRecipient}}})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/collector/pdata/plog"
 )
 
 // DeadLetter is a message of the DEAD stream.
@@ -35,6 +36,25 @@ var ErrGone = errors.New("body has expired")
 // PutDead puts m, which the durable consumer sink of stream gave up on, into DEAD and returns when that is on disk. A RAW message's body is unredacted: it goes
 // to RAWDEAD, and DEAD gets the headers only. Repeating the call makes no second letter within the duplicate window.
 func PutDead(ctx context.Context, js jetstream.JetStream, m jetstream.Msg, sink, reason string) error {
+	return putDead(ctx, js, m, m.Data(), nil, sink, reason)
+}
+
+// PutDeadPart is PutDead for some records of m, the others having been taken: the letter holds only those, and its replay brings back only
+// those. The records of a RAW message are not to be given in parts.
+func PutDeadPart(ctx context.Context, js jetstream.JetStream, m jetstream.Msg, part plog.Logs, sink, reason string) error {
+	body, err := Encode(part)
+	if err != nil {
+		return err
+	}
+	h := nats.Header{}
+	h.Set(HeaderCount, strconv.Itoa(part.LogRecordCount()))
+	h.Set(HeaderEncoding, EncodingZstd)
+	h.Set(HeaderType, ContentType)
+	return putDead(ctx, js, m, body, h, sink, reason)
+}
+
+// putDead writes the letter with body; what own says of it goes before what the message's headers say.
+func putDead(ctx context.Context, js jetstream.JetStream, m jetstream.Msg, body []byte, own nats.Header, sink, reason string) error {
 	meta, err := m.Metadata()
 	if err != nil {
 		return fmt.Errorf("cannot read a message's place in its stream: %w", err)
@@ -46,6 +66,9 @@ func PutDead(ctx context.Context, js jetstream.JetStream, m jetstream.Msg, sink,
 			letter.Header.Set(h, v)
 		}
 	}
+	for k, v := range own {
+		letter.Header[k] = v
+	}
 	if v := m.Headers().Get(jetstream.MsgIDHeader); v != "" {
 		letter.Header.Set(HeaderID, v)
 	}
@@ -54,7 +77,7 @@ func PutDead(ctx context.Context, js jetstream.JetStream, m jetstream.Msg, sink,
 	letter.Header.Set(HeaderReason, clean(reason))
 	id := "dead-" + origin + "-" + sink
 	if meta.Stream == Raw {
-		kept := &nats.Msg{Subject: SubjectRawDead + "." + sink, Header: nats.Header{}, Data: m.Data()}
+		kept := &nats.Msg{Subject: SubjectRawDead + "." + sink, Header: nats.Header{}, Data: body}
 		for k, v := range letter.Header {
 			kept.Header[k] = v
 		}
@@ -64,7 +87,7 @@ func PutDead(ctx context.Context, js jetstream.JetStream, m jetstream.Msg, sink,
 		}
 		letter.Header.Set(HeaderKept, FormatOrigin(RawDead, ack.Sequence))
 	} else {
-		letter.Data = m.Data()
+		letter.Data = body
 	}
 	if _, err := js.PublishMsg(ctx, letter, jetstream.WithMsgID(id), jetstream.WithExpectStream(Dead)); err != nil {
 		return fmt.Errorf("cannot write a dead letter: %w", err)

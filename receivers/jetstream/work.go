@@ -153,6 +153,7 @@ func (r *jsReceiver) deliver(g []held) {
 		r.circuit.release()
 		return
 	}
+	n := merged.LogRecordCount() // the pipeline may empty it
 	err := r.consume(merged, r.origin(ok, ok[0].delivered > 1))
 	switch {
 	case err == nil:
@@ -165,8 +166,10 @@ func (r *jsReceiver) deliver(g []held) {
 		for _, m := range ok {
 			r.again(m)
 		}
-	case len(ok) == 1:
+	case r.partly(ok, n, err):
 		r.circuit.success() // it answers
+	case len(ok) == 1:
+		r.circuit.success()
 		r.giveUp(ok[0], err)
 	default:
 		r.oneByOne(ok)
@@ -183,7 +186,9 @@ func (r *jsReceiver) oneByOne(g []held) {
 			return
 		}
 		ld, err := r.decode(m)
+		n := 0
 		if err == nil {
+			n = ld.LogRecordCount()
 			err = r.consume(ld, r.origin(g[i:i+1], true))
 		}
 		switch {
@@ -194,6 +199,8 @@ func (r *jsReceiver) oneByOne(g []held) {
 			r.circuit.failure()
 			r.tel.message(outcomeTransient)
 			r.again(m)
+		case r.partly(g[i:i+1], n, err):
+			r.circuit.success()
 		default:
 			r.circuit.success()
 			r.giveUp(m, err)
@@ -325,9 +332,14 @@ func (r *jsReceiver) giveUp(m held, err error) {
 
 // dead makes a message a dead letter and then ends it. If the letter cannot be written the message stays.
 func (r *jsReceiver) dead(m held, reason string) {
+	r.bury(m, reason, func(ctx context.Context) error { return streams.PutDead(ctx, r.js, m.Msg, r.cfg.Durable, reason) })
+}
+
+// bury writes a dead letter for a message, or for some of it, and ends the message.
+func (r *jsReceiver) bury(m held, reason string, write func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.working), setupTimeout)
 	defer cancel()
-	if err := streams.PutDead(ctx, r.js, m.Msg, r.cfg.Durable, reason); err != nil {
+	if err := write(ctx); err != nil {
 		r.tel.message(outcomeDeadFailed)
 		r.health.bad(causeDead, errors.New("dead letters cannot be written"))
 		r.set.Logger.Error("Cannot write a dead letter; the message stays in its stream", zap.String("stream", r.cfg.Stream), zap.Uint64("sequence", m.seq), zap.Error(err))

@@ -25,11 +25,13 @@ const (
 	SignalRemoteCode       = "remote_code"         // downloads and runs, or could; not in commands
 	SignalRemoteCodeStrong = "remote_code_strong"  // fetches and runs in one command, or opens a shell to elsewhere; in commands too
 	SignalSensitiveFile    = "sensitive_file"      // files that hold keys, tokens or passwords, and texts that name them
+	SignalShape            = "argument_shape"      // a value that does not fit what its argument's name promises
+	SignalDangerous        = "dangerous_command"   // a command that harms who runs it; in commands only
 	SignalSystemFile       = "system_file"         // the system's own files that hold no secrets: /etc/passwd, /etc/hosts, /proc/self
 )
 
 // ArgumentSignals are the signals that only arguments of calls have, or that mean something there.
-var ArgumentSignals = []string{SignalShell, SignalTraversal, SignalSQL, SignalSSRF, SignalTemplate, SignalRemoteCode, SignalRemoteCodeStrong, SignalSensitiveFile, SignalSystemFile}
+var ArgumentSignals = []string{SignalShell, SignalTraversal, SignalSQL, SignalSSRF, SignalTemplate, SignalRemoteCode, SignalRemoteCodeStrong, SignalSensitiveFile, SignalSystemFile, SignalShape, SignalDangerous}
 
 // PoisonSignals are the signals of content that tries to steer a model.
 var PoisonSignals = []string{SignalInjection, SignalHiddenText, SignalExfilLink}

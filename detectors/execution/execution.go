@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpsiem/mcpsiem/detectors/content"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
 	"github.com/mcpsiem/mcpsiem/internal/event"
 )
@@ -41,28 +42,30 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "argument_injection",
-	Version:    "1.0.0",
+	Version:    "2.0.0",
 	Title:      "Attack in a tool's arguments",
 	Severity:   engine.Medium,
 	Confidence: 0.7,
 	Key:        engine.KeyMessage,
-	Sees: "The content signals of the arguments of `tools/call` requests (`shell_metachar`, `remote_code`, `path_traversal`, `sensitive_file`, `sql_injection`, `ssrf`, `exfil_link`, `secret_in_arguments`), the tool's name and " +
-		"capabilities, and how long the arguments are. Inspection computes the signals before redaction and leaves shell operators out where tool or argument take commands or prose by their name.",
+	Sees: "The content signals of the arguments of `tools/call` requests (`shell_metachar`, `remote_code`, `remote_code_strong`, `dangerous_command`, `template_expression`, `path_traversal`, `sensitive_file`, `system_file`, `sql_injection`, `ssrf`, `argument_shape`, " +
+		"`exfil_link`, `secret_in_arguments`), the tool's name and capabilities, and how long the arguments are. Inspection computes the signals before redaction and leaves shell operators out where tool or argument take commands or prose by their name.",
 	Fires: "When a signal reaches `threshold` in arguments of at most `max_tokens`; once an hour for each server, tool, principal and kind.\n\n" +
 		"| kind | signals | exceptions |\n|---|---|---|\n" +
+		"| order | a command that harms who runs it: a shell to elsewhere, everything deleted, secrets sent away, a way back in; a download that runs | high; a tool that executes is no excuse |\n" +
 		"| command | shell operators, a download that runs, in an argument that is no command | low where the tool executes: commands are what it takes |\n" +
-		"| path | a way out of the folder, system files; files with keys and tokens | low where the tool executes |\n" +
+		"| template | an expression that a template engine would evaluate and that calculates, calls or reaches for the engine's insides | low where the tool executes |\n" +
+		"| path | a way out of the folder; files with keys and tokens; low alone: other files of the system | low where the tool executes |\n" +
 		"| query | SQL that ends a value and goes on | not where the tool's name says that it takes queries; low where it executes |\n" +
-		"| address | a cloud's metadata service, an address in disguise | |\n" +
+		"| address | a cloud's metadata service, an address in disguise, a scheme that reaches files or raw sockets | |\n" +
+		"| value | one that does not fit what its argument's name promises: a host with blanks, a city with a semicolon, a branch that begins like an option, a command glued to a file's name | low where the tool executes |\n" +
 		"| collector | a host that is known for collecting what it is sent | low, unless the same arguments hold a credential |\n\n" +
-		"medium for one kind; high for two, for a collector with a credential, and where the tool itself destroys or spends. In longer arguments everything is low: source code and documents are full of such strings.",
+		"medium for one kind; high for two (value does not count as one), for an order, for a collector with a credential, and where the tool itself destroys or spends. In longer arguments everything but an order is low: source code and documents are full of such strings.",
 	Tuning: "`threshold` (default 0.7), `max_tokens` (256), `window` (1h), `ignore_tools`. A tool that runs code and is not known as such is told to inspection in its file of capabilities.",
-	Gaps: "Orders to a tool that executes are not judged by what they do: `rm -rf` for a shell tool is ordinary here. Commands glued to a value without an operator, template and script expressions (`{{…}}`, `${…}`), " +
-		"single operators at the end of a value; arguments named like prose or commands, for shell operators; a resource's URI; attacks padded to more than `max_tokens` are low. " +
-		"Whether the server carried it out: look at the answer of the exchange.",
-	FalsePositives: "Paths with two steps up between folders of one project, agents that edit configuration files of agents, tests of webhooks, security work.",
+	Gaps: "Orders are known by their form: a script that does the same in steps, or in Python, is ordinary here. Names of commands glued to a value without any sign; arguments named like prose or commands, for shell operators; " +
+		"arguments whose names promise nothing; attacks padded to more than `max_tokens` are low. Whether the server carried it out: look at the answer of the exchange.",
+	FalsePositives: "Paths with two steps up between folders of one project, agents that edit configuration files of agents, tests of webhooks, administrators who install keys or format disks through an agent, security work.",
 	Remediation: "Find out where the value came from: in a conversation that read foreign content before the call, treat that content as hostile. Have the server check its arguments against a pattern and pass " +
-		"them on without a shell.",
+		"them on without a shell; give an agent's shell a sandbox without credentials.",
 	References: []string{
 		"OWASP-MCP 2025-beta MCP05:2025 Command Injection & Execution",
 		"OWASP-LLM 2025 LLM05:2025 Improper Output Handling",
@@ -83,30 +86,39 @@ var Definition = engine.Define(engine.Spec{
 type kind uint8
 
 const (
-	command kind = iota
+	order kind = iota
+	command
+	template
 	path
 	query
 	address
+	value
 	collector
 	kinds
 )
 
-var kindNames = [kinds]string{"command", "path", "query", "address", "collector"}
+var kindNames = [kinds]string{"order", "command", "template", "path", "query", "address", "value", "collector"}
 
-var titles = [kinds]string{"Command in a tool's argument", "Path out of bounds in a tool's argument", "Query in a tool's argument", "Internal address in a tool's argument", "Data to a collecting host"}
+var titles = [kinds]string{"Harmful command given to a tool", "Command in a tool's argument", "Template expression in a tool's argument", "Path out of bounds in a tool's argument", "Query in a tool's argument",
+	"Internal address in a tool's argument", "Value that does not fit its argument", "Data to a collecting host"}
 
 // judged are the signals of arguments, by kind.
 var judged = []struct {
 	signal string
 	kind   kind
 }{
-	{"shell_metachar", command},
-	{"remote_code", command},
-	{"path_traversal", path},
-	{"sensitive_file", path},
-	{"sql_injection", query},
-	{"ssrf", address},
-	{"exfil_link", collector},
+	{content.SignalDangerous, order},
+	{content.SignalRemoteCodeStrong, order},
+	{content.SignalShell, command},
+	{content.SignalRemoteCode, command},
+	{content.SignalTemplate, template},
+	{content.SignalTraversal, path},
+	{content.SignalSensitiveFile, path},
+	{content.SignalSystemFile, path},
+	{content.SignalSQL, query},
+	{content.SignalSSRF, address},
+	{content.SignalShape, value},
+	{content.SignalExfilLink, collector},
 }
 
 // signalSecret says that the arguments hold a credential.
@@ -137,7 +149,9 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
 		}
 		g := engine.Medium
 		switch {
-		case what.executes && j.kind != address && j.kind != collector, j.kind == collector && e.Signals[signalSecret] < d.conf.Threshold, length(e) > d.conf.MaxTokens:
+		case j.kind == order:
+			g = engine.High
+		case what.executes && j.kind != address && j.kind != collector, j.kind == collector && e.Signals[signalSecret] < d.conf.Threshold, length(e) > d.conf.MaxTokens, j.signal == content.SignalSystemFile:
 			g = engine.Low
 		}
 		if grade[j.kind] == "" {
@@ -146,7 +160,7 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
 			signals[j.kind] += ", " + j.signal
 		}
 		score[j.kind] = max(score[j.kind], s)
-		if g == engine.Medium && grade[j.kind] != engine.Medium {
+		if g != engine.Low && j.kind != value && (grade[j.kind] == "" || grade[j.kind] == engine.Low) {
 			medium++
 		}
 		grade[j.kind] = engine.WorseSeverity(grade[j.kind], g)
@@ -162,7 +176,7 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
 		return
 	}
 	severity := grade[worst]
-	if medium > 1 || medium > 0 && (grade[collector] == engine.Medium || what.destroys) {
+	if medium > 1 || medium > 0 && (grade[collector] == engine.Medium || what.destroys) || grade[order] != "" {
 		severity = engine.High
 	}
 	var all, names []string

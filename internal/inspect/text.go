@@ -70,6 +70,7 @@ func (w *worker) text(b []byte, key class.Key, strong bool, depth int) (out []by
 	L := w.level(depth)
 	L.spans = L.spans[:0]
 	in := signs(b)
+	w.fits(b)
 	L.src.B, L.src.Off = b, nil
 	if in&hasLess != 0 {
 		L.src.B = w.masked(L, b)

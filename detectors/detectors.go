@@ -10,6 +10,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/budget"
 	"github.com/mcpsiem/mcpsiem/detectors/capturegap"
 	"github.com/mcpsiem/mcpsiem/detectors/captureloss"
+	"github.com/mcpsiem/mcpsiem/detectors/contenttaint"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialleak"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialsharing"
 	"github.com/mcpsiem/mcpsiem/detectors/crosstenant"
@@ -20,8 +21,10 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/protocolanomaly"
 	"github.com/mcpsiem/mcpsiem/detectors/ratelimit"
 	"github.com/mcpsiem/mcpsiem/detectors/scopegrowth"
+	"github.com/mcpsiem/mcpsiem/detectors/steered"
 	"github.com/mcpsiem/mcpsiem/detectors/tokenhygiene"
 	"github.com/mcpsiem/mcpsiem/detectors/tooldrift"
+	"github.com/mcpsiem/mcpsiem/detectors/toxicflow"
 )
 
 //go:generate go test . -run TestDocs -update
@@ -31,6 +34,9 @@ var All = []engine.Definition{
 	credentialleak.Definition,
 	injection.Definition,
 	execution.Definition,
+	toxicflow.Definition,
+	steered.Definition,
+	contenttaint.Definition,
 	tooldrift.Definition,
 	tokenhygiene.Definition,
 	credentialsharing.Definition,

@@ -24,6 +24,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/processors/identity"
 	"github.com/mcpsiem/mcpsiem/processors/inspect"
 	"github.com/mcpsiem/mcpsiem/processors/tokens"
+	"github.com/mcpsiem/mcpsiem/processors/triage"
 	jetstreamreceiver "github.com/mcpsiem/mcpsiem/receivers/jetstream"
 )
 
@@ -41,6 +42,7 @@ func Factories() (f otelcol.Factories, err error) {
 		identity.NewFactory(),
 		tokens.NewFactory(),
 		inspect.NewFactory(),
+		triage.NewFactory(),
 	); err != nil {
 		return f, err
 	}

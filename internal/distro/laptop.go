@@ -21,6 +21,7 @@ type Laptop struct {
 	DetectDir               string
 	Directory               string // file of people; empty for none
 	Budgets                 string // file of budgets and limits; empty for none
+	AllowList               string // file of what does not alert; it need not exist
 	LogFile                 string
 	FileLogs                []string // glob patterns of event files to follow; none by default
 	FileStorage             string   // folder for the offsets of followed files

@@ -14,6 +14,7 @@
 //	log/              logs
 //	people.yaml       directory of people, services and agents; the operator's, optional
 //	budgets.yaml      budgets and limits; the operator's, optional
+//	allowlist.yaml    findings that do not alert; the operator's, optional
 package state
 
 import (
@@ -58,6 +59,9 @@ func (d Dir) Directory() string { return d.Path("people.yaml") }
 
 // Budgets is the path of the operator's budgets and limits.
 func (d Dir) Budgets() string { return d.Path("budgets.yaml") }
+
+// AllowList is the path of the operator's allow-list and maintenance windows.
+func (d Dir) AllowList() string { return d.Path("allowlist.yaml") }
 
 // Secret is the path of the named secret.
 func (d Dir) Secret(name string) string { return d.Path("secrets", name) }

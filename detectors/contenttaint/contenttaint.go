@@ -67,7 +67,7 @@ var Definition = engine.Define(engine.Spec{
 		"| high | a credential from a result of another server; or content in disguise: encoded, or as a part of an address |\n" +
 		"| medium | a credential from a result of the same server, to a destination; at least `values` different sensitive values from results within `window`, in one call or many, or a substantial part of a private result, to a destination that is new for the principal |\n" +
 		"| low | `values` sensitive values to a known destination or to none that is seen |\n\n" +
-		"A destination is new if the principal was seen for `learn` before it came up. Each way at most once in `repeat`.",
+		"A destination is new if the principal had used others for `learn` before it came up. Each way at most once in `repeat`.",
 	Tuning: "`window` (default 2h), `values` (8), `learn` (7 days), `repeat` (24h), `ignore_destinations` for what is inside. Moving content is what agents are for; that is why ordinary moves are low at most.",
 	Gaps: "Of a message at most 64 samples exist: a single value out of a result with many may not be among them. Translation, summaries, images, encryption, ROT13, values cut within a word over several calls. Fingerprints of two rotation periods (a week) do not compare. " +
 		"Answers of the model itself are not MCP.",
@@ -92,11 +92,10 @@ var Definition = engine.Define(engine.Spec{
 
 // state of one principal.
 type state struct {
-	Since  int64                 `json:"f,omitempty"` // when the principal was first seen, ns
-	Memory taint.Memory          `json:"m,omitzero"`
-	Sent   taint.Samples         `json:"s,omitempty"` // sensitive values of results that were sent, since SentAt
-	SentAt int64                 `json:"t,omitempty"`
-	Known  generation.Map[int64] `json:"k,omitzero"` // destinations: when they came up, ns
+	Memory taint.Memory  `json:"m,omitzero"`
+	Sent   taint.Samples `json:"s,omitempty"` // sensitive values of results that were sent, since SentAt
+	SentAt int64         `json:"t,omitempty"`
+	Known  flow.Known    `json:"k,omitzero"`
 }
 
 type detector struct{ conf Config }
@@ -111,15 +110,12 @@ func (d *detector) Wants(e *event.Event) bool {
 func exact(k shingle.Kind) bool { return k == shingle.Value }
 
 func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
-	if s.Since == 0 {
-		s.Since = c.Now
-	}
 	since := c.Now - int64(d.conf.Window)
 	if e.Kind == event.KindResponse {
 		s.Memory.Note(e, flow.StepOf(c, e), flow.Of(e), since, maxSources)
 		return
 	}
-	fresh := d.fresh(c, e, s)
+	fresh := s.Known.Learn(e.Destinations, c.Now, int64(d.conf.Learn), int64(d.conf.Repeat), maxKnown)
 	if len(e.Fingerprints) == 0 || flow.Inside(d.conf.IgnoreDestinations, e) {
 		return
 	}
@@ -214,20 +210,4 @@ func (s *state) sent(now, since int64, samples taint.Samples) {
 			break
 		}
 	}
-}
-
-// fresh learns the destinations and names one that is new for the principal: that came up within the window, after the time of learning.
-func (d *detector) fresh(c *engine.Context, e *event.Event, s *state) (name string) {
-	for _, n := range e.Destinations {
-		h := generation.Hash(n)
-		at, ok := s.Known.Get(h, maxKnown)
-		if !ok {
-			at = c.Now
-			s.Known.Put(h, at, maxKnown)
-		}
-		if name == "" && at-s.Since >= int64(d.conf.Learn) && c.Now-at <= int64(d.conf.Repeat) {
-			name = n
-		}
-	}
-	return name
 }

@@ -36,3 +36,21 @@ func TestEvidence(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+func TestKnown(t *testing.T) {
+	var k Known
+	f := func(now int64, want string, names ...string) {
+		t.Helper()
+		if got := k.Learn(names, now, 100, 10, 4); got != want {
+			t.Errorf("at %d: %q, want %q", now, got, want)
+		}
+	}
+	f(1, "")
+	f(5, "", "a")
+	f(50, "", "b") // still learning
+	f(200, "", "a")
+	f(200, "c", "a", "c")
+	f(210, "c", "c") // still new
+	f(211, "", "c")
+	f(300, "d", "d", "e")
+}

@@ -23,14 +23,16 @@ type Config struct {
 	Injection float64 `mapstructure:"injection"`
 	// Repeat is after how long the same flow is raised again.
 	Repeat time.Duration `mapstructure:"repeat"`
+	// Learn is how long a principal's destinations are learned before another one is new.
+	Learn time.Duration `mapstructure:"learn"`
 	// IgnoreDestinations are destinations that are inside: own domains, own repositories; with a trailing * as prefixes.
 	IgnoreDestinations []string `mapstructure:"ignore_destinations"`
 }
 
 // Validate refuses what cannot work.
 func (c *Config) Validate() error {
-	if c.Window <= 0 || c.Repeat <= 0 {
-		return errors.New("window and repeat must be above 0")
+	if c.Window <= 0 || c.Repeat <= 0 || c.Learn <= 0 {
+		return errors.New("window, repeat and learn must be above 0")
 	}
 	if c.Injection <= 0 || c.Injection > 1 {
 		return errors.New("injection must be above 0 and at most 1")
@@ -43,6 +45,7 @@ const (
 	maxSources      = 4
 	maxPending      = 8
 	maxDestinations = 16
+	maxKnown        = 128
 )
 
 // Definition registers the detector.
@@ -54,17 +57,17 @@ var Definition = engine.Define(engine.Spec{
 	Confidence: 0.4,
 	Key:        engine.KeyPrincipal,
 	MaxKeys:    16384,
-	TTL:        6 * time.Hour,
+	TTL:        30 * 24 * time.Hour,
 	Sees: "Calls of tools and their results, and resources that are read, of one principal (where nobody is known: credential, OS user or address), across its servers and conversations: the capabilities of the tools, the score " +
 		"of orders in results, where calls lead (`destinations`), and the keyed samples of results and arguments. A tool that writes or runs commands is a way out where its arguments lead to a repository, a bucket or a host.",
 	Fires: "When within `window` one principal has read private data, has seen content that strangers can write, and calls a tool that takes content to others. That alone is what many useful agents do, so that it is graded by what else is known:\n\n" +
 		"| severity | what |\n|---|---|\n" +
 		"| critical | the untrusted content gave orders, and what was read as private is in the arguments sent afterwards |\n" +
-		"| high | private content is sent to where the untrusted content came from, or to an address that stood in it; or private data was read after the orders, and something is sent |\n" +
+		"| high | private content is sent to where the untrusted content came from, or with an address that stood in it to a destination that is new for the principal; or private data was read after the orders, and something is sent |\n" +
 		"| medium | the untrusted content gave orders and something is sent afterwards; the private data was read before |\n" +
-		"| low | private content is in the arguments sent, but nothing ties it to the untrusted content |\n" +
+		"| low | private content is in the arguments sent, but nothing more ties it to the untrusted content |\n" +
 		"| informational | the three met in one principal, in any order |\n\nEach at most once in `repeat` for each way out.",
-	Tuning: "`window` (default 1h), `injection` (0.5), `repeat` (24h), `ignore_destinations` for what is inside: `[example.com, \"repo:acme/*\"]`; calls that lead only there are no way out. " +
+	Tuning: "`window` (default 1h), `injection` (0.5), `repeat` (24h), `learn` (7 days), `ignore_destinations` for what is inside: `[example.com, \"repo:acme/*\"]`; calls that lead only there are no way out. " +
 		"What a tool can do is told to inspection in its file of capabilities. Alert from medium on; low and informational are for inventory.",
 	Gaps: "Orders that inspection does not recognise and that leave no address: then only content that is sent shows the flow, and content that was reworded throughout does not. Of a large result only a sample is remembered. " +
 		"What an agent does beside MCP. Tools whose capabilities nobody knows.",
@@ -84,7 +87,7 @@ var Definition = engine.Define(engine.Spec{
 		"SAFE-MCP 2026-02-01 SAFE-T1701 Cross-Tool Contamination",
 		"SAFE-MCP 2026-02-01 SAFE-T1914 Tool-to-Tool Exfil",
 	},
-}, Config{Window: time.Hour, Injection: 0.5, Repeat: 24 * time.Hour}, func(c Config) (engine.Detector[state], error) {
+}, Config{Window: time.Hour, Injection: 0.5, Repeat: 24 * time.Hour, Learn: 7 * 24 * time.Hour}, func(c Config) (engine.Detector[state], error) {
 	return &detector{c}, nil
 })
 
@@ -99,6 +102,7 @@ type state struct {
 	Score     float64      `json:"sc,omitempty"`
 	Pending   []asked      `json:"q,omitempty"` // calls that read, by exchange
 	From      []place      `json:"f,omitempty"` // where content came from
+	Known     flow.Known   `json:"k,omitzero"`  // where calls led
 }
 
 // asked is where a call that reads led.
@@ -216,6 +220,7 @@ func (d *detector) call(c *engine.Context, e *event.Event, s *state, can flow.Ca
 	}
 	send := flow.StepOf(c, e)
 	s.LastSend = send
+	fresh := s.Known.Learn(e.Destinations, c.Now, int64(d.conf.Learn), int64(d.conf.Repeat), maxKnown)
 	if s.LastPriv.At < since || s.LastUntr.At < since || s.LastPriv.At == 0 || s.LastUntr.At == 0 {
 		return
 	}
@@ -223,15 +228,16 @@ func (d *detector) call(c *engine.Context, e *event.Event, s *state, can flow.Ca
 	src, o := s.Private.Match(samples, since, nil)
 	tainted := src != nil && (o.Substantial() || src.Secret && o.Values > 0)
 	ordered := s.Orders.At >= since && s.Orders.At != 0
-	back := ""
+	back, address := false, false
 	if tainted {
-		back = s.back(e, src, samples, since)
+		back = s.back(e, since)
+		address = s.address(src, samples, since)
 	}
 	severity, confidence := "", 0.0
 	switch {
 	case ordered && tainted:
 		severity, confidence = engine.Critical, 0.9
-	case back != "":
+	case back || address && fresh != "":
 		severity, confidence = engine.High, 0.7
 	case ordered && s.LastPriv.At > s.Orders.At:
 		severity, confidence = engine.High, 0.6
@@ -263,29 +269,36 @@ func (d *detector) call(c *engine.Context, e *event.Event, s *state, can flow.Ca
 	if tainted {
 		a.Why["content_sent"] = "values " + strconv.Itoa(o.Values) + ", identifiers " + strconv.Itoa(o.Identifiers) + ", runs of words " + strconv.Itoa(o.Runs)
 	}
-	if back != "" {
-		a.Why["tie"] = back
+	switch {
+	case back:
+		a.Why["tie"] = "sent to where the untrusted content came from"
+	case address:
+		a.Why["tie"] = "an address in the arguments stood in the untrusted content"
+	}
+	if fresh != "" {
+		a.Why["new_destination"] = fresh
 	}
 	c.Emit(a)
 }
 
-// back says how what is sent goes to whoever wrote the untrusted content; empty if nothing shows it.
-func (s *state) back(e *event.Event, private *taint.Source, samples taint.Samples, since int64) string {
+// back says that a call leads to where untrusted content came from, and private content did not.
+func (s *state) back(e *event.Event, since int64) bool {
 	for _, n := range e.Destinations {
 		for _, p := range s.From {
 			if p.Name == n && p.Untrusted >= since && p.Untrusted != 0 && p.Private < since {
-				return "sent to where the untrusted content came from"
+				return true
 			}
 		}
 	}
-	left := taint.Without(samples, private.Samples)
-	src, o := s.Untrusted.Match(left, since, func(u *taint.Source) bool {
-		return u.ID != private.ID && (u.Tool != private.Tool || u.Server != private.Server)
+	return false
+}
+
+// address says that the arguments hold a value that stood in untrusted content of another tool than the private content.
+func (s *state) address(private *taint.Source, samples taint.Samples, since int64) bool {
+	src, o := s.Untrusted.Match(taint.Without(samples, private.Samples), since, func(u *taint.Source) bool {
+		return u.Tool != private.Tool || u.Server != private.Server
 	})
-	if src != nil && o.Values > 0 && !private.Untold {
-		return "an address in the arguments stood in the untrusted content"
-	}
-	return ""
+	return src != nil && o.Values > 0 && !private.Untold
 }
 
 // note raises that the three met.

@@ -84,6 +84,9 @@ type Server struct {
 	ToolsCalled      uint64    `json:"tools_called" ch:"tools_called"`
 	ToolsListed      uint64    `json:"tools_listed" ch:"tools_listed"`
 	DefinitionTokens uint64    `json:"definition_tokens" ch:"definition_tokens"` // of the newest definitions of all its tools
+	ToolsApproved    uint64    `json:"tools_approved" ch:"tools_approved"`
+	ApprovedBy       string    `json:"approved_by" ch:"approved_by"` // empty: the server is not approved
+	ApprovedAt       Time      `json:"approved_at" ch:"approved_at"`
 	FirstSeen        time.Time `json:"first_seen" ch:"first_seen"`
 	LastSeen         time.Time `json:"last_seen" ch:"last_seen"`
 }
@@ -105,8 +108,10 @@ type Tool struct {
 	PrincipalCount   uint64    `json:"principal_count" ch:"principal_count"`
 	TokensArguments  uint64    `json:"tokens_arguments" ch:"tokens_arguments"`
 	TokensResult     uint64    `json:"tokens_result" ch:"tokens_result"`
-	Listed           bool      `json:"listed" ch:"listed"`         // false: called without ever having been listed
-	NeverUsed        bool      `json:"never_used" ch:"never_used"` // listed, not called in the window
+	Listed           bool      `json:"listed" ch:"listed"`           // false: called without ever having been listed
+	NeverUsed        bool      `json:"never_used" ch:"never_used"`   // listed, not called in the window
+	ApprovedBy       string    `json:"approved_by" ch:"approved_by"` // of the newest definition; empty: it is not approved
+	ApprovedAt       Time      `json:"approved_at" ch:"approved_at"`
 }
 
 // Time is an instant that may be unknown, which the store writes as 1970.
@@ -203,9 +208,9 @@ const (
 	selectPrincipals = "SELECT tenant, principal_id, principal_kind, methods, issuers, verified, team, cost_center, tokens, token_count, clients, hosts, servers, server_count, tools, tool_count, " +
 		"calls, failed_calls, model_tokens, cost, first_seen, last_seen FROM inventory_principals(since = @)" + whereTenant + "ORDER BY calls DESC, tenant, principal_id LIMIT ?"
 	selectServers = "SELECT tenant, server, claimed, transports, protocol_versions, taps, hosts, addresses, clients, principals, principal_count, calls, failed_calls, tools_called, " +
-		"tools_listed, definition_tokens, first_seen, last_seen FROM inventory_servers(since = @)" + whereTenant + "ORDER BY calls DESC, tenant, server LIMIT ?"
+		"tools_listed, definition_tokens, tools_approved, approved_by, approved_at, first_seen, last_seen FROM inventory_servers(since = @)" + whereTenant + "ORDER BY calls DESC, tenant, server LIMIT ?"
 	selectTools = "SELECT tenant, server, tool, capabilities, definitions, versions, definition_tokens, first_seen, last_seen, last_called, calls, failed_calls, principal_count, " +
-		"tokens_arguments, tokens_result, listed, never_used FROM inventory_tools(since = @)" + whereTenant + "ORDER BY calls DESC, definition_tokens DESC, tenant, server, tool LIMIT ?"
+		"tokens_arguments, tokens_result, listed, never_used, approved_by, approved_at FROM inventory_tools(since = @)" + whereTenant + "ORDER BY calls DESC, definition_tokens DESC, tenant, server, tool LIMIT ?"
 	selectServerTax = "SELECT x.tenant AS tenant, x.server AS server, x.conversations AS conversations, x.lists AS lists, x.delivered AS delivered, x.mean AS tokens, x.most AS max_tokens, " +
 		"x.tools AS tools, x.used AS tools_used, x.unused AS unused_share, t.n AS never_used_tools, t.tokens AS never_used_tokens FROM (SELECT tenant, server, count() AS conversations, sum(lists) AS lists, " +
 		"sum(delivered) AS delivered, toUInt64(avg(tax.tokens)) AS mean, max(tax.tokens) AS most, max(tax.tools) AS tools, avg(tax.tools_used) AS used, sum(tokens_unused) / sum(tax.tokens) AS unused " +

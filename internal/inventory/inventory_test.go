@@ -28,8 +28,8 @@ func insert(t *testing.T, id, at int, columns ...string) {
 	names := []string{"event_id", "ts", "tenant", "event_name", "stream_seq"}
 	values := []string{fmt.Sprintf("'00000000-0000-0000-0000-%012d'", id), fmt.Sprintf("'%s'", day.Add(time.Duration(at)*time.Second).Format(time.DateTime)), "'acme'", "'mcp.request'", "1"}
 	for i := 0; i < len(columns); i += 2 {
-		if columns[i] == "tenant" {
-			values[2] = columns[i+1]
+		if at, ok := map[string]int{"tenant": 2, "event_name": 3}[columns[i]]; ok {
+			values[at] = columns[i+1]
 			continue
 		}
 		names = append(names, columns[i])
@@ -44,7 +44,7 @@ func insert(t *testing.T, id, at int, columns ...string) {
 func seed(t *testing.T) {
 	t.Helper()
 	admin := storetest.Open(t, chdb.UserAdmin)
-	for _, table := range []string{"events", "tool_catalogue"} {
+	for _, table := range []string{"events", "tool_catalogue", "approvals"} {
 		if err := admin.Exec(t.Context(), "TRUNCATE TABLE mcpsiem."+table); err != nil {
 			t.Fatal(err)
 		}
@@ -71,6 +71,20 @@ func seed(t *testing.T) {
 		"client_address", "'203.0.113.9'", "conversation_id", "'c2'")
 	insert(t, 21, 3700, "server", "'evil\\x1b[2J\u202e'", "principal_id", "'mallory'", "token_fingerprint", "'bbbb'", "token_lifetime", "-1", "kind", "'request'", "method", "'initialize'", "transport", "'stdio'")
 	insert(t, 22, 3800, "server", "'files'", "kind", "'request'", "method", "'ping'", "tenant", "'other'")
+	// close is approved, find was; of tickets as a whole the approval was taken back and given again. drop is approved under another definition.
+	audit := func(id, at int, action, server, tool, hash, by string) {
+		insert(t, id, at, "server", "'"+server+"'", "tool", "'"+tool+"'", "event_name", "'mcpsiem.audit'", "kind", "'record'", "audit_action", "'server."+action+"'", "audit_target", "'"+server+"'", "principal_id", "'"+by+"'",
+			"principal_verified", "true", "audit_details", "{'definition_hash':'"+hash+"'}")
+	}
+	audit(40, 20, "approve", "tickets", "", "", "ann")
+	audit(41, 30, "revoke", "tickets", "", "", "ann")
+	audit(42, 40, "approve", "tickets", "", "", "bea")
+	for range 2 {
+		audit(43, 41, "approve", "tickets", "close", "h3", "bea")
+	}
+	audit(44, 42, "approve", "tickets", "find", "h2", "bea")
+	audit(45, 43, "revoke", "tickets", "find", "", "ann")
+	audit(46, 44, "approve", "tickets", "drop", "h0", "bea")
 	// Long before the window.
 	insert(t, 30, -90*86400, "server", "'old'", "principal_id", "'bob'", "token_fingerprint", "'cccc'", "kind", "'request'", "method", "'tools/call'", "tool", "'find'")
 	for _, v := range []string{

@@ -40,9 +40,9 @@ func Print[R Row](w io.Writer, rows []R, s Style) error {
 	case Principal:
 		line("PRINCIPAL", "TENANT", "KIND", "METHOD", "VERIFIED", "TEAM", "COST CENTRE", "TOKENS", "SERVERS", "TOOLS", "CALLS", "FAILED", "MODEL TOKENS", "COST", "LAST SEEN")
 	case Server:
-		line("SERVER", "TENANT", "CALLS ITSELF", "TRANSPORT", "PROTOCOL", "TAPS", "HOSTS", "PRINCIPALS", "CALLS", "FAILED", "TOOLS CALLED", "LISTED", "DEFINITIONS", "LAST SEEN")
+		line("SERVER", "TENANT", "CALLS ITSELF", "TRANSPORT", "PROTOCOL", "TAPS", "HOSTS", "PRINCIPALS", "CALLS", "FAILED", "TOOLS CALLED", "LISTED", "DEFINITIONS", "APPROVED", "LAST SEEN")
 	case Tool:
-		line("TOOL", "SERVER", "TENANT", "CAN", "DEFINITION", "VERSIONS", "TOKENS", "CALLS", "FAILED", "PRINCIPALS", "FIRST SEEN", "LAST SEEN", "LAST CALLED")
+		line("TOOL", "SERVER", "TENANT", "CAN", "DEFINITION", "APPROVED", "VERSIONS", "TOKENS", "CALLS", "FAILED", "PRINCIPALS", "FIRST SEEN", "LAST SEEN", "LAST CALLED")
 	case ServerTax:
 		line("SERVER", "TENANT", "CONVERSATIONS", "TOKENS EACH", "MOST", "OF CONTEXT", "TOOLS", "USED EACH", "UNUSED", "NEVER USED", "THEIR TOKENS", "DELIVERED")
 	case ClientTax:
@@ -64,7 +64,7 @@ func Print[R Row](w io.Writer, rows []R, s Style) error {
 				num(x.FailedCalls), num(x.ModelTokens), s.cost(x.Cost), s.time(x.LastSeen))
 		case *Server:
 			line(s.name(x.Name), s.name(x.Tenant), s.names(x.Claimed), s.names(x.Transports), s.names(x.ProtocolVersions), s.names(x.Taps), s.names(x.Hosts), num(x.PrincipalCount), num(x.Calls), num(x.FailedCalls),
-				num(x.ToolsCalled), num(x.ToolsListed), num(x.DefinitionTokens), s.time(x.LastSeen))
+				num(x.ToolsCalled), num(x.ToolsListed), num(x.DefinitionTokens), s.approved(x.ApprovedBy, x.ApprovedAt), s.time(x.LastSeen))
 		case *Tool:
 			called := "never"
 			if x.LastCalled.known() {
@@ -74,7 +74,7 @@ func Print[R Row](w io.Writer, rows []R, s Style) error {
 			if len(x.Definitions) > 0 {
 				hash = s.Clean(x.Definitions[0][:min(12, len(x.Definitions[0]))])
 			}
-			line(s.name(x.Name), s.name(x.Server), s.name(x.Tenant), s.names(x.Capabilities), hash, num(x.Versions), num(x.DefinitionTokens), num(x.Calls), num(x.FailedCalls), num(x.PrincipalCount),
+			line(s.name(x.Name), s.name(x.Server), s.name(x.Tenant), s.names(x.Capabilities), hash, s.approved(x.ApprovedBy, x.ApprovedAt), num(x.Versions), num(x.DefinitionTokens), num(x.Calls), num(x.FailedCalls), num(x.PrincipalCount),
 				s.time(x.FirstSeen), s.time(x.LastSeen), called)
 		case *ServerTax:
 			line(s.name(x.Server), s.name(x.Tenant), num(x.Conversations), num(x.Tokens), num(x.MaxTokens), percent(x.ContextShare), num(x.Tools), fmt.Sprintf("%.1f", x.ToolsUsed), percent(x.UnusedShare), num(x.NeverUsed),
@@ -101,6 +101,14 @@ func (s Style) name(v string) string {
 		v = string([]rune(v)[:maxCell-1]) + "…"
 	}
 	return v
+}
+
+// approved is who approved it, and when.
+func (s Style) approved(by string, at Time) string {
+	if !at.known() {
+		return "no"
+	}
+	return s.name(by) + " " + s.time(at.Time)
 }
 
 func (s Style) names(list []string) string {

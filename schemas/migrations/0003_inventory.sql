@@ -4,6 +4,65 @@
 --
 -- FINAL lets an event that is stored twice count once, for every user.
 
+-- Who approved what of a server, or revoked it: one row for each record of it in the audit trail, kept when the record itself has expired. An empty
+-- tool stands for the server as a whole.
+CREATE TABLE IF NOT EXISTS {{.Database}}.approvals {{.OnCluster}}
+(
+    tenant                     LowCardinality(String),
+    server                     LowCardinality(String),
+    tool                       LowCardinality(String),
+    definition_hash            String,
+    at                         DateTime64(9, 'UTC'),
+    event_id                   UUID,
+    action                     LowCardinality(String),
+    by                         LowCardinality(String),
+    by_verified                Bool,
+    reason                     String
+)
+ENGINE = {{engine "ReplacingMergeTree" ""}}
+ORDER BY (tenant, server, tool, definition_hash, at, event_id)
+SETTINGS non_replicated_deduplication_window = 1000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{.Database}}.approvals_feed {{.OnCluster}} TO {{.Database}}.approvals AS
+SELECT
+    tenant,
+    if(server = '', audit_target, server) AS server,
+    tool,
+    audit_details['definition_hash'] AS definition_hash,
+    ts AS at,
+    event_id,
+    audit_action AS action,
+    principal_id AS by,
+    principal_verified AS by_verified,
+    audit_details['reason'] AS reason
+FROM {{.Database}}.events
+WHERE event_name = 'mcpsiem.audit' AND audit_action IN ('server.approve', 'server.revoke');
+
+-- What is approved now: the latest approval of each definition (tool and definition_hash are empty for the server as a whole) that no revocation
+-- of the server or of the tool followed.
+CREATE OR REPLACE VIEW {{.Database}}.approved {{.OnCluster}} AS
+WITH
+    revoked_servers AS (SELECT tenant, server, max(r.at) AS at FROM {{.Database}}.approvals AS r WHERE action = 'server.revoke' AND tool = '' GROUP BY tenant, server),
+    revoked_tools AS (SELECT tenant, server, tool, max(r.at) AS at FROM {{.Database}}.approvals AS r WHERE action = 'server.revoke' AND tool != '' GROUP BY tenant, server, tool)
+SELECT
+    a.tenant AS tenant,
+    a.server AS server,
+    a.tool AS tool,
+    a.definition_hash AS definition_hash,
+    a.approved_by AS approved_by,
+    a.approved_at AS approved_at,
+    a.reason AS reason
+FROM
+(
+    SELECT tenant, server, tool, definition_hash, argMax(toString(p.by), p.at) AS approved_by, argMax(p.reason, p.at) AS reason, max(p.at) AS approved_at
+    FROM {{.Database}}.approvals AS p
+    WHERE action = 'server.approve'
+    GROUP BY tenant, server, tool, definition_hash
+) AS a
+LEFT JOIN revoked_servers AS s ON s.tenant = a.tenant AND s.server = a.server
+LEFT JOIN revoked_tools AS t ON t.tenant = a.tenant AND t.server = a.server AND t.tool = a.tool
+WHERE a.approved_at > s.at AND a.approved_at > t.at;
+
 -- One row for each credential, by its keyed fingerprint. first_seen and last_seen are within the window.
 CREATE OR REPLACE VIEW {{.Database}}.inventory_tokens {{.OnCluster}} AS
 SELECT
@@ -68,7 +127,7 @@ WHERE ts >= {since:DateTime} AND event_name NOT LIKE 'mcpsiem.%'
 GROUP BY tenant, principal_id;
 
 -- One row for each tool that was listed or called in the window, by the configured name of its server. The catalogue's first_seen and last_seen
--- go back to the first list ever seen; definitions are hashes, the newest first. definition_tokens are of the newest one.
+-- go back to the first list ever seen; definitions are hashes, the newest first. definition_tokens, approved_by and approved_at are of the newest one.
 CREATE OR REPLACE VIEW {{.Database}}.inventory_tools {{.OnCluster}} AS
 WITH
     definitions AS
@@ -107,34 +166,43 @@ WITH
         GROUP BY tenant, server, tool
     )
 SELECT
-    tenant, server, tool,
-    groupArrayArray(u.capabilities) AS capabilities,
-    groupArrayArray(u.definitions) AS definitions,
-    toUInt64(sum(u.versions)) AS versions,
-    toUInt64(max(u.definition_tokens)) AS definition_tokens,
-    min(u.first) AS first_seen,
-    max(u.last) AS last_seen,
-    max(u.called) AS last_called,
-    sum(u.calls) AS calls,
-    sum(u.failed) AS failed_calls,
-    sum(u.principals) AS principal_count,
-    toUInt64(sum(u.arguments)) AS tokens_arguments,
-    toUInt64(sum(u.results)) AS tokens_result,
-    versions > 0 AS listed,
-    versions > 0 AND calls = 0 AS never_used
+    i.*,
+    a.approved_by AS approved_by,
+    a.approved_at AS approved_at
 FROM
 (
-    SELECT tenant, server, tool, CAST([], 'Array(String)') AS capabilities, definitions, versions, definition_tokens, first_listed AS first, last_listed AS last,
-           toDateTime64(0, 9, 'UTC') AS called, toUInt64(0) AS calls, toUInt64(0) AS failed, toUInt64(0) AS principals, toUInt64(0) AS arguments, toUInt64(0) AS results
-    FROM listed
-    UNION ALL
-    SELECT tenant, server, tool, capabilities, CAST([], 'Array(String)'), toUInt64(0), toUInt32(0), first_called, last_called,
-           last_called, calls, failed_calls, principal_count, tokens_arguments, tokens_result
-    FROM called
-) AS u
-GROUP BY tenant, server, tool;
+    SELECT
+        tenant, server, tool,
+        groupArrayArray(u.capabilities) AS capabilities,
+        groupArrayArray(u.definitions) AS definitions,
+        toUInt64(sum(u.versions)) AS versions,
+        toUInt64(max(u.definition_tokens)) AS definition_tokens,
+        min(u.first) AS first_seen,
+        max(u.last) AS last_seen,
+        max(u.called) AS last_called,
+        sum(u.calls) AS calls,
+        sum(u.failed) AS failed_calls,
+        sum(u.principals) AS principal_count,
+        toUInt64(sum(u.arguments)) AS tokens_arguments,
+        toUInt64(sum(u.results)) AS tokens_result,
+        versions > 0 AS listed,
+        versions > 0 AND calls = 0 AS never_used
+    FROM
+    (
+        SELECT tenant, server, tool, CAST([], 'Array(String)') AS capabilities, definitions, versions, definition_tokens, first_listed AS first, last_listed AS last,
+               toDateTime64(0, 9, 'UTC') AS called, toUInt64(0) AS calls, toUInt64(0) AS failed, toUInt64(0) AS principals, toUInt64(0) AS arguments, toUInt64(0) AS results
+        FROM listed
+        UNION ALL
+        SELECT tenant, server, tool, capabilities, CAST([], 'Array(String)'), toUInt64(0), toUInt32(0), first_called, last_called,
+               last_called, calls, failed_calls, principal_count, tokens_arguments, tokens_result
+        FROM called
+    ) AS u
+    GROUP BY tenant, server, tool
+) AS i
+LEFT JOIN (SELECT tenant, server, tool, definition_hash, approved_by, approved_at FROM {{.Database}}.approved WHERE tool != '') AS a
+    ON a.tenant = i.tenant AND a.server = i.server AND a.tool = i.tool AND a.definition_hash = i.definitions[1];
 
--- One row for each server, by its configured name. tools_listed and definition_tokens count the tools whose newest listing is in the window.
+-- One row for each server, by its configured name. tools_approved counts tools of which any definition is approved. tools_listed and definition_tokens count the tools whose newest listing is in the window.
 CREATE OR REPLACE VIEW {{.Database}}.inventory_servers {{.OnCluster}} AS
 SELECT
     s.tenant AS tenant,
@@ -154,7 +222,10 @@ SELECT
     c.tools AS tools_listed,
     c.tokens AS definition_tokens,
     s.first_seen AS first_seen,
-    s.last_seen AS last_seen
+    s.last_seen AS last_seen,
+    a.approved_by AS approved_by,
+    a.approved_at AS approved_at,
+    toUInt64(n.tools) AS tools_approved
 FROM
 (
     SELECT
@@ -174,7 +245,7 @@ FROM
         min(ts) AS first_seen,
         max(ts) AS last_seen
     FROM {{.Database}}.events AS e FINAL
-    WHERE ts >= {since:DateTime}
+    WHERE ts >= {since:DateTime} AND event_name != 'mcpsiem.audit'
     GROUP BY tenant, server
 ) AS s
 LEFT JOIN
@@ -188,7 +259,14 @@ LEFT JOIN
         HAVING seen >= {since:DateTime}
     ) AS t
     GROUP BY tenant, server
-) AS c ON c.tenant = s.tenant AND c.server = s.server;
+) AS c ON c.tenant = s.tenant AND c.server = s.server
+LEFT JOIN (SELECT tenant, server, approved_by, approved_at FROM {{.Database}}.approved WHERE tool = '') AS a ON a.tenant = s.tenant AND a.server = s.server
+LEFT JOIN
+(
+    SELECT tenant, server, uniqExact(tool) AS tools
+    FROM {{.Database}}.approved
+    WHERE tool != '' GROUP BY tenant, server
+) AS n ON n.tenant = s.tenant AND n.server = s.server;
 
 -- The token tax: what a conversation pays for a server before it calls anything. One row for each conversation and server that listed tools.
 --   lists       lists begun: requests without a cursor

@@ -21,6 +21,7 @@ type Config struct {
 	Durable    string             `mapstructure:"durable"`
 	Interval   time.Duration      `mapstructure:"interval"`
 	MaxBatch   int                `mapstructure:"max_batch"`
+	Observe    time.Duration      `mapstructure:"observe"`
 }
 
 // ClickHouseConfig says where the table is.
@@ -42,6 +43,7 @@ func defaultConfig() *Config {
 		Durable:    "ledger",
 		Interval:   time.Second,
 		MaxBatch:   5000,
+		Observe:    10 * time.Second,
 	}
 }
 
@@ -56,6 +58,8 @@ func (c *Config) Validate() error {
 		return errors.New("clickhouse: give only one of password and password_file")
 	case c.Interval <= 0:
 		return errors.New("interval must be positive")
+	case c.Observe < 0:
+		return errors.New("observe must not be negative; 0 turns it off")
 	case c.MaxBatch < 1 || c.MaxBatch > 100_000:
 		return fmt.Errorf("max_batch must be from 1 to 100000, not %d", c.MaxBatch)
 	}

@@ -79,6 +79,10 @@ func (l *ledger) Start(ctx context.Context, host component.Host) error {
 	l.stop = stop
 	l.done.Add(1)
 	go func() { defer l.done.Done(); l.run(run) }()
+	if l.cfg.Observe > 0 {
+		l.done.Add(1)
+		go func() { defer l.done.Done(); l.observe(run) }()
+	}
 	return nil
 }
 

@@ -86,7 +86,7 @@ func (t *memory) sum(stream, sink string) (n int) {
 func start(t *testing.T, s *natsdtest.Server, out writer, edit ...func(*Config)) *ledger {
 	t.Helper()
 	cfg := defaultConfig()
-	cfg.NATS, cfg.Interval = s.NATS(), 10*time.Millisecond
+	cfg.NATS, cfg.Interval, cfg.Observe = s.NATS(), 10*time.Millisecond, 0
 	cfg.ClickHouse.Endpoint = "127.0.0.1:1"
 	for _, f := range edit {
 		f(cfg)

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/capturegap"
 	"github.com/mcpsiem/mcpsiem/detectors/captureloss"
 	"github.com/mcpsiem/mcpsiem/detectors/contenttaint"
+	"github.com/mcpsiem/mcpsiem/detectors/costspike"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialleak"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialsharing"
 	"github.com/mcpsiem/mcpsiem/detectors/crosstenant"
@@ -49,4 +50,5 @@ var All = []engine.Definition{
 	capturegap.Definition,
 	budget.Definition,
 	ratelimit.Definition,
+	costspike.Definition,
 }

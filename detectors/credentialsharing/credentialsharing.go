@@ -3,7 +3,6 @@ package credentialsharing
 
 import (
 	"errors"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -112,30 +111,5 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	if e.PrincipalKind == "service" || e.PrincipalKind == "agent" {
 		severity = engine.Low
 	}
-	see(&s.Networks, network(e.ClientAddress), "network", d.conf.Networks, severity)
-}
-
-// network is the network of an address, with or without a port; empty if it is none or of the machine itself.
-func network(address string) string {
-	a, err := netip.ParseAddr(address)
-	if err != nil {
-		ap, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return ""
-		}
-		a = ap.Addr()
-	}
-	a = a.Unmap().WithZone("")
-	if a.IsLoopback() || a.IsUnspecified() {
-		return ""
-	}
-	bits := 24
-	if a.Is6() {
-		bits = 48
-	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return ""
-	}
-	return p.String()
+	see(&s.Networks, recent.Network(e.ClientAddress), "network", d.conf.Networks, severity)
 }

@@ -102,6 +102,9 @@ type other struct {
 	total  int
 }
 
+// whole says that most of the answer stood in one answer for the other before.
+func (o *other) whole(own int) bool { return o.same >= 3 && 2*o.same >= own+o.total }
+
 func (t *tally) of(h uint32, from uint16) *other {
 	for i := range t.others[:t.n] {
 		if t.others[i].hash == h {
@@ -185,6 +188,7 @@ func (x *judgement) level(l level, prints []uint64) (accused uint32) {
 			}
 		}
 	}
+	habit, _ := s.Servers.Get(generation.Hash("habit", l.String(), x.server), maxServers)
 	usable := func(k shingle.Kind) bool { // whether content of this kind says anything at this tool
 		if k == shingle.Person || k == shingle.Organisation {
 			return t.Overlap[k] <= 1+2*conf.MaxShared*t.Seen[k]
@@ -199,6 +203,9 @@ func (x *judgement) level(l level, prints []uint64) (accused uint32) {
 		for k := range kinds {
 			if usable(shingle.Kind(k)) {
 				strong[k], all[k] = o.strong[k], o.all[k]
+				if k := shingle.Kind(k); (k == shingle.Person || k == shingle.Organisation) && habit.firm(k) {
+					strong[k] = all[k] // where each has one name, once is enough
+				}
 			}
 		}
 		names := strong[shingle.Person] + strong[shingle.Organisation]
@@ -206,12 +213,13 @@ func (x *judgement) level(l level, prints []uint64) (accused uint32) {
 		switch {
 		case names > 0:
 			found = "named"
-		case request && strong[shingle.Value]+strong[shingle.Identifier] > 0:
+		case request && (strong[shingle.Value] > 1 || strong[shingle.Value]+strong[shingle.Identifier] > 0 && y.own == 0):
 			found = "values"
 		case request:
 		case strong[shingle.Value]+strong[shingle.Identifier] >= 2:
 			found = "values"
-		case o.same >= 3 && 2*o.same >= y.own+o.total && all[shingle.Value]+all[shingle.Identifier]+all[shingle.Person]+all[shingle.Organisation] >= 2:
+		case o.whole(y.own) && all[shingle.Value]+all[shingle.Identifier]+all[shingle.Person]+all[shingle.Organisation] >= 2,
+			o.whole(y.own) && o.all[shingle.Value] >= 2 && t.Seen[shingle.Value] >= float64(conf.Warmup) && t.Whole <= conf.MaxShared*t.Seen[shingle.Value]:
 			found = "same_answer"
 		case all[shingle.Run] >= 4 && 10*o.total >= 6*(y.own+o.total):
 			found = "text"
@@ -228,6 +236,14 @@ func (x *judgement) level(l level, prints []uint64) (accused uint32) {
 			}
 			if foreign+y.mine[k] > 0 {
 				t.count(k, foreign > 0)
+			}
+		}
+		for i := range y.others[:y.n] {
+			if o := &y.others[i]; o.whole(y.own) && o.all[shingle.Value] >= 2 {
+				t.Whole++
+				if worst != nil {
+					t.Whole -= 0.5 // of what was raised only half counts as a habit
+				}
 			}
 		}
 	}
@@ -300,11 +316,24 @@ func (x *judgement) raise(l level, o *other, part, found string, own int, t *too
 
 // Of a server on which each owner has one name.
 const (
-	settledName   = 3   // times that an owner went by a name
+	settledName   = 2   // times that an owner went by a name
 	settledOwners = 5   // owners that have one name each
 	manyOwners    = 0.1 // share of owners with several names
 	oddNames      = 3   // times that another name is seen before it is taken for normal
+
+	firmOwners = 15 // owners that have one name each, with fewer exceptions: a name says whose data it is at first sight
+	firmMany   = 0.05
 )
+
+// holds says that owners have one name each at the server, as far as is known.
+func (h *habit) holds(k shingle.Kind) bool {
+	return h.Single[k] > settledOwners && float64(h.Many[k]) <= manyOwners*float64(h.Single[k])
+}
+
+// firm says that this is beyond doubt.
+func (h *habit) firm(k shingle.Kind) bool {
+	return h.Single[k] >= firmOwners && float64(h.Many[k]) <= firmMany*float64(h.Single[k])
+}
 
 // names finds data under another name than the owner's, where each owner has one.
 func (x *judgement) names(l level, me uint32, part string, prints []uint64) {
@@ -334,7 +363,7 @@ func (x *judgement) names(l level, me uint32, part string, prints []uint64) {
 		if one[k] == 0 || n.Many[k] {
 			continue
 		}
-		settled := n.Count[k] >= settledName
+		settled := n.Count[k] >= settledName || n.Count[k] > 0 && h.firm(k)
 		switch {
 		case n.Name[k] == 0 && !several[k]:
 			n.Name[k], n.Count[k] = one[k], 1
@@ -342,13 +371,14 @@ func (x *judgement) names(l level, me uint32, part string, prints []uint64) {
 			n.Count[k]++
 			if n.Count[k] == settledName {
 				h.Single[k]++
+				n.Counted[k] = true
 			}
-		case settled && h.Single[k] > settledOwners && float64(h.Many[k]) <= manyOwners*float64(h.Single[k]) && n.Odd[k] < oddNames:
+		case settled && h.holds(k) && n.Odd[k] < oddNames:
 			n.Odd[k]++
 			x.oddName(l, part, int(h.Single[k]))
 		default:
 			n.Many[k] = true
-			if settled {
+			if n.Counted[k] {
 				h.Single[k]--
 			}
 			h.Many[k]++

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/mcpsiem/mcpsiem/detectors/generation"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/shingle"
 )
 
 // Bounds of what is remembered; each of these maps holds up to twice as many.
@@ -48,6 +49,7 @@ type tool struct {
 	Several bool           `json:"s,omitempty"`
 	Seen    [kinds]float64 `json:"n"` // answers with content of the kind, once there were several owners
 	Overlap [kinds]float64 `json:"o"` // of those, with content that was another owner's
+	Whole   float64        `json:"w"` // answers with values, most of which one other owner had got together
 }
 
 // decay keeps the counts of a tool recent.
@@ -57,6 +59,9 @@ func (t *tool) count(k int, overlap bool) {
 	if t.Seen[k] >= decay {
 		t.Seen[k] /= 2
 		t.Overlap[k] /= 2
+		if k == int(shingle.Value) {
+			t.Whole /= 2
+		}
 	}
 	t.Seen[k]++
 	if overlap {
@@ -73,6 +78,8 @@ type subjects struct {
 	Count [kinds]int32  `json:"c"` // how often
 	Many  [kinds]bool   `json:"m"`
 	Odd   [kinds]int32  `json:"o"` // how often another was seen
+
+	Counted [kinds]bool `json:"h"` // in the server's habit
 }
 
 // habit says how many owners of a server have one name, and how many have several.

@@ -144,6 +144,9 @@ func TestEverySlice(t *testing.T) {
 			{"full_text": harmless, "spans": nil},
 		}),
 	}
+	for name, content := range sessionsOfUsers(t) {
+		files[name] = content
+	}
 	r, rows := run(t, files)
 	if len(r.Malformed) != 0 || len(r.Missing) != 0 || r.Panics != 0 || r.Withheld != 0 {
 		t.Errorf("malformed %v, missing %v, %d panics, %d withheld", r.Malformed, r.Missing, r.Panics, r.Withheld)

@@ -55,6 +55,9 @@ type message struct {
 	raw            []byte // JSON
 	server, method string // method: of the request that a response answers, where the row says so
 	client         string // whose conversation it is in; names the principal
+	tenant         string // empty: the default
+	session        string // within the row; empty: one for all
+	tool, exchange string // of the call that a response answers, where the row says so
 	at             time.Duration
 }
 
@@ -230,6 +233,13 @@ func (m *message) form(row string, n int) (string, error) {
 	if m.method != "" { // a capture has seen the request
 		head[event.AttrExchangeID] = event.SourceID("exchange", row, fmt.Sprint(n))
 	}
+	if m.session != "" {
+		head[event.AttrConversationID] = event.SourceID("conversation", row, m.session)
+	}
+	if m.exchange != "" {
+		head[event.AttrExchangeID] = m.exchange
+	}
+	head[event.AttrTenant], head[event.AttrTool] = m.tenant, m.tool
 	for k, v := range head {
 		if v == "" {
 			delete(head, k)

@@ -28,6 +28,8 @@ var sources = []source{
 	{"benign-tools/hard_benign.jsonl", hardTools},
 	{"secrets/*.jsonl", secrets},
 	{"pii/*.json", pii},
+	{"tau-bench/*_trajectories.jsonl", trajectories},
+	{"tau-bench/few_shot_*.jsonl", displays},
 }
 
 // Who sends what rows do not say.

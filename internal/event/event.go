@@ -36,13 +36,13 @@ type Field struct {
 
 // ToolDef is one tool of a tools/list result, as the tool catalogue keeps it.
 type ToolDef struct {
-	Name   string `json:"name"`
-	Hash   string `json:"hash"`   // SHA-256 of the definition's canonical JSON (RFC 8785), hex
-	Tokens int64  `json:"tokens"` // tokens of the definition's canonical JSON
+	Name   string `json:"name" expr:"name"`
+	Hash   string `json:"hash" expr:"hash"`     // SHA-256 of the definition's canonical JSON (RFC 8785), hex
+	Tokens int64  `json:"tokens" expr:"tokens"` // tokens of the definition's canonical JSON
 
 	// Of this definition alone, as Fields.Signals and Fields.Capabilities are of a whole message.
-	Signals      map[string]float64 `json:"signals,omitempty"`
-	Capabilities []string           `json:"capabilities,omitempty"`
+	Signals      map[string]float64 `json:"signals,omitempty" expr:"signals"`
+	Capabilities []string           `json:"capabilities,omitempty" expr:"capabilities"`
 }
 
 // Event names.

@@ -1,0 +1,63 @@
+package rules
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mcpsiem/mcpsiem/detectors/detecttest"
+	"github.com/mcpsiem/mcpsiem/detectors/engine"
+)
+
+// Every rule of the pack is right, says what an analyst needs, and fires where its fixtures say so and nowhere else.
+func TestPack(t *testing.T) {
+	s, problems, err := Load(true)
+	if err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
+	}
+	if len(s.Rules) < 20 || len(s.Off) > 0 {
+		t.Errorf("%d rules, %d off", len(s.Rules), len(s.Off))
+	}
+	for _, r := range s.Rules {
+		t.Run(r.ID, func(t *testing.T) {
+			for name, text := range map[string]string{"description": r.Description, "remediation": r.Remediation, "false_positives": r.FalsePositives, "gaps": r.Gaps} {
+				if len(text) < 10 {
+					t.Errorf("%s says nothing", name)
+				}
+			}
+			if len(r.References) == 0 || r.Owner == "" || filepath.Base(r.Source) != r.ID+".yaml" {
+				t.Errorf("references %v, owner %q, file %s", r.References, r.Owner, r.Source)
+			}
+			if !r.Indexed() {
+				t.Error("is asked for every event")
+			}
+			text, err := os.ReadFile(r.ID + ".detect")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := detecttest.Parse(r.ID+".detect", text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fired, quiet := false, false
+			for i := range f.Cases {
+				raised, bad := f.Check(i, []engine.Definition{r.Definition()})
+				for _, p := range bad {
+					t.Error(p)
+				}
+				fired = fired || len(raised) > 0
+				quiet = quiet || len(raised) == 0
+			}
+			if !fired || !quiet {
+				t.Errorf("its fixtures make it fire: %v, leave it silent: %v", fired, quiet)
+			}
+		})
+	}
+	all, _ := filepath.Glob("*.detect")
+	for _, name := range all {
+		if s.Find(strings.TrimSuffix(name, ".detect")) == nil {
+			t.Errorf("%s has no rule", name)
+		}
+	}
+}

@@ -48,6 +48,8 @@ const (
 	SubjectErase      Action = "subject.erase"
 	EvidenceExport    Action = "evidence.export"
 	AuditVerify       Action = "audit.verify"
+	SealCheckpoint    Action = "seal.checkpoint" // what a tenant's log was at a time, signed
+	SealRefused       Action = "seal.refused"    // nothing is sealed any more: the log was rolled back
 	KeyCreate         Action = "key.create"
 	KeyRotate         Action = "key.rotate"
 	KeyDestroy        Action = "key.destroy"

@@ -20,6 +20,7 @@ import (
 	clickhouseexporter "github.com/mcpsiem/mcpsiem/exporters/clickhouse"
 	jetstreamexporter "github.com/mcpsiem/mcpsiem/exporters/jetstream"
 	"github.com/mcpsiem/mcpsiem/extensions/ledger"
+	"github.com/mcpsiem/mcpsiem/extensions/seal"
 	"github.com/mcpsiem/mcpsiem/processors/decode"
 	"github.com/mcpsiem/mcpsiem/processors/identity"
 	"github.com/mcpsiem/mcpsiem/processors/inspect"
@@ -64,6 +65,7 @@ func Factories() (f otelcol.Factories, err error) {
 		healthcheckextension.NewFactory(),
 		filestorage.NewFactory(),
 		ledger.NewFactory(),
+		seal.NewFactory(),
 	); err != nil {
 		return f, err
 	}

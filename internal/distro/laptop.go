@@ -19,6 +19,7 @@ type Laptop struct {
 	MetricsPort             string
 	Secrets                 string // folder
 	DetectDir               string
+	SealDir                 string // of the tenants' Merkle logs
 	Directory               string // file of people; empty for none
 	Budgets                 string // file of budgets and limits; empty for none
 	AllowList               string // file of what does not alert; it need not exist

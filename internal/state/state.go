@@ -10,6 +10,7 @@
 //	nats/             JetStream's files, encrypted
 //	clickhouse/       ClickHouse's files
 //	detect/           detector snapshots
+//	seal/             Merkle logs of the tenants: tiles, checkpoints, public keys
 //	tap/              spools of the taps on this machine, encrypted
 //	log/              logs
 //	people.yaml       directory of people, services and agents; the operator's, optional

@@ -1,0 +1,222 @@
+// The tables of the seal: which leaf is which row, and what opens it.
+
+package seal
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/google/uuid"
+)
+
+// leafKey names what a leaf is about.
+type leafKey struct {
+	tenant, kind string
+	id           uuid.UUID
+}
+
+// sealedBefore returns the leaves there are of the ids, with their salts; a zero salt is one that was destroyed.
+func (d *DB) sealedBefore(ctx context.Context, tenant, kind string, ids []uuid.UUID, from, to int64) ([]Leaf, error) {
+	asked := proto.ColUUID(ids)
+	var out []Leaf
+	q := leafQuery(&out)
+	q.Body = fmt.Sprintf("SELECT %s FROM %s WHERE tenant = %s AND kind = %s AND ts >= fromUnixTimestamp64Nano(%d, 'UTC') AND ts <= fromUnixTimestamp64Nano(%d, 'UTC') AND id IN (SELECT id FROM asked)",
+		leafColumns, d.table("seal_leaves"), lit(tenant), lit(kind), from, to)
+	q.ExternalTable, q.ExternalData = "asked", []proto.InputColumn{{Name: "id", Data: asked}}
+	if err := d.do(ctx, "look for leaves", q); err != nil || len(out) == 0 {
+		return nil, err
+	}
+	return out, d.Salts(ctx, tenant, out)
+}
+
+const leafColumns = "leaf_index, CAST(kind, 'String') AS kind_name, id, ts, stream_seq, canonical_version, leaf_hash"
+
+func leafQuery(out *[]Leaf) ch.Query {
+	var index, seq proto.ColUInt64
+	var kind proto.ColStr
+	var id proto.ColUUID
+	var ts = new(proto.ColDateTime64).WithPrecision(9)
+	var version proto.ColUInt8
+	var hash = &proto.ColFixedStr{Size: HashSize}
+	return ch.Query{
+		Result: proto.Results{{Name: "leaf_index", Data: &index}, {Name: "kind_name", Data: &kind}, {Name: "id", Data: &id}, {Name: "ts", Data: ts},
+			{Name: "stream_seq", Data: &seq}, {Name: "canonical_version", Data: &version}, {Name: "leaf_hash", Data: hash}},
+		OnResult: func(context.Context, proto.Block) error {
+			for i := range index {
+				k := KindEvent
+				if kind.Row(i) == KindFinding {
+					k = KindFinding
+				}
+				*out = append(*out, Leaf{Index: index[i], Kind: k, ID: id[i], Time: int64(ts.Data[i]), StreamSeq: seq[i], Version: version[i], Hash: Hash(hash.Row(i))})
+			}
+			return nil
+		},
+	}
+}
+
+// Leaves reads the leaves in [from, to) of the index, whose rows' times are in [begin, end), in order of the index, without salts.
+func (d *DB) Leaves(ctx context.Context, tenant string, from, to uint64, begin, end int64) ([]Leaf, error) {
+	var out []Leaf
+	q := leafQuery(&out)
+	q.Body = fmt.Sprintf("SELECT %s FROM %s WHERE tenant = %s AND leaf_index >= %d AND leaf_index < %d AND ts >= fromUnixTimestamp64Nano(%d, 'UTC') AND ts < fromUnixTimestamp64Nano(%d, 'UTC') ORDER BY leaf_index",
+		leafColumns, d.table("seal_leaves"), lit(tenant), from, to, begin, end)
+	return out, d.do(ctx, "read leaves", q)
+}
+
+// LeavesOf reads the leaves of one event or finding, in order of the index.
+func (d *DB) LeavesOf(ctx context.Context, tenant string, id uuid.UUID) ([]Leaf, error) {
+	var out []Leaf
+	q := leafQuery(&out)
+	q.Body = fmt.Sprintf("SELECT %s FROM %s WHERE tenant = %s AND id = '%s' ORDER BY leaf_index", leafColumns, d.table("seal_leaves"), lit(tenant), id)
+	if err := d.do(ctx, "read leaves", q); err != nil || len(out) == 0 {
+		return nil, err
+	}
+	return out, d.Salts(ctx, tenant, out)
+}
+
+// Salts fills in what is there of the leaves' salts. leaves are in any order.
+func (d *DB) Salts(ctx context.Context, tenant string, leaves []Leaf) error {
+	if len(leaves) == 0 {
+		return nil
+	}
+	at := make(map[uint64]int, len(leaves))
+	lo, hi := leaves[0].Index, leaves[0].Index
+	asked := make(proto.ColUInt64, len(leaves))
+	for i, l := range leaves {
+		at[l.Index] = i
+		lo, hi = min(lo, l.Index), max(hi, l.Index)
+		asked[i] = l.Index
+	}
+	var index proto.ColUInt64
+	salt := &proto.ColFixedStr{Size: SaltSize}
+	return d.do(ctx, "read salts", ch.Query{
+		Body:          fmt.Sprintf("SELECT leaf_index, salt FROM %s WHERE tenant = %s AND leaf_index >= %d AND leaf_index <= %d AND leaf_index IN (SELECT i FROM asked)", d.table("seal_salts"), lit(tenant), lo, hi),
+		ExternalTable: "asked",
+		ExternalData:  []proto.InputColumn{{Name: "i", Data: asked}},
+		Result:        proto.Results{{Name: "leaf_index", Data: &index}, {Name: "salt", Data: salt}},
+		OnResult: func(context.Context, proto.Block) error {
+			for i, x := range index {
+				if j, ok := at[x]; ok {
+					leaves[j].Salt = Salt(salt.Row(i))
+				}
+			}
+			return nil
+		},
+	})
+}
+
+// insertLeaves stores leaves and salts. The same leaves again change nothing.
+func (d *DB) insertLeaves(ctx context.Context, tenant string, leaves []Leaf, token string) error {
+	var index, seq proto.ColUInt64
+	tenants := new(proto.ColStr).LowCardinality()
+	kind := new(proto.ColStr).LowCardinality()
+	var id proto.ColUUID
+	var ts = new(proto.ColDateTime64).WithPrecision(9)
+	var version proto.ColUInt8
+	hash, salt := &proto.ColFixedStr{Size: HashSize}, &proto.ColFixedStr{Size: SaltSize}
+	for i := range leaves {
+		l := &leaves[i]
+		tenants.Append(tenant)
+		index.Append(l.Index)
+		kind.Append(l.Kind)
+		id.Append(l.ID)
+		ts.AppendRaw(proto.DateTime64(l.Time))
+		seq.Append(l.StreamSeq)
+		version.Append(l.Version)
+		hash.Append(l.Hash[:])
+		salt.Append(l.Salt[:])
+	}
+	if err := d.insert(ctx, "seal_salts", token, proto.Input{{Name: "tenant", Data: tenants}, {Name: "leaf_index", Data: index}, {Name: "salt", Data: salt}}); err != nil {
+		return err
+	}
+	return d.insert(ctx, "seal_leaves", token, proto.Input{{Name: "tenant", Data: tenants}, {Name: "leaf_index", Data: index}, {Name: "kind", Data: kind}, {Name: "id", Data: id},
+		{Name: "ts", Data: ts}, {Name: "stream_seq", Data: seq}, {Name: "canonical_version", Data: version}, {Name: "leaf_hash", Data: hash}})
+}
+
+func (d *DB) insert(ctx context.Context, table, token string, in proto.Input) error {
+	return d.do(ctx, "write to "+table, ch.Query{Body: "INSERT INTO " + d.table(table) + " " + in.Columns() + " VALUES", Input: in, Settings: []ch.Setting{
+		ch.SettingInt("async_insert", 0), ch.SettingInt("throw_on_max_partitions_per_insert_block", 0), ch.SettingInt("insert_deduplicate", 1),
+		{Key: "insert_deduplication_token", Value: token, Important: true},
+	}})
+}
+
+// SignedCheckpoint is a checkpoint as the store keeps it.
+type SignedCheckpoint struct {
+	Tenant      string
+	Checkpoint  Checkpoint
+	SignedAt    time.Time
+	EventsSeq   uint64 // everything stored of EVENTS up to this sequence is in
+	FindingsSeq uint64
+	Note        []byte
+}
+
+func (d *DB) insertCheckpoint(ctx context.Context, c SignedCheckpoint) error {
+	var size, ev, fi proto.ColUInt64
+	var root, nt proto.ColStr
+	tenant, origin := new(proto.ColStr).LowCardinality(), new(proto.ColStr).LowCardinality()
+	at := new(proto.ColDateTime64).WithPrecision(3)
+	tenant.Append(c.Tenant)
+	size.Append(c.Checkpoint.Size)
+	root.Append(base64.StdEncoding.EncodeToString(c.Checkpoint.Root[:]))
+	origin.Append(c.Checkpoint.Origin)
+	at.Append(c.SignedAt)
+	ev.Append(c.EventsSeq)
+	fi.Append(c.FindingsSeq)
+	nt.Append(string(c.Note))
+	return d.insert(ctx, "seal_checkpoints", fmt.Sprintf("%s-%d", c.Checkpoint.Origin, c.Checkpoint.Size), proto.Input{{Name: "tenant", Data: tenant}, {Name: "size", Data: size},
+		{Name: "root", Data: root}, {Name: "origin", Data: origin}, {Name: "signed_at", Data: at}, {Name: "events_seq", Data: ev}, {Name: "findings_seq", Data: fi}, {Name: "note", Data: nt}})
+}
+
+// Checkpoints reads the checkpoints of a tenant that the store keeps, smallest first; where is a further condition in SQL, or empty, and limit 0 is none.
+func (d *DB) Checkpoints(ctx context.Context, tenant, where string, limit int) ([]SignedCheckpoint, error) {
+	var out []SignedCheckpoint
+	var size, ev, fi proto.ColUInt64
+	var nt proto.ColStr
+	at := new(proto.ColDateTime64).WithPrecision(3)
+	body := "SELECT size, signed_at, events_seq, findings_seq, note FROM " + d.table("seal_checkpoints") + " WHERE tenant = " + lit(tenant)
+	if where != "" {
+		body += " AND " + where
+	}
+	body += " ORDER BY size"
+	if limit > 0 {
+		body += fmt.Sprintf(" DESC LIMIT %d", limit)
+	}
+	err := d.do(ctx, "read checkpoints", ch.Query{
+		Body:   body,
+		Result: proto.Results{{Name: "size", Data: &size}, {Name: "signed_at", Data: at}, {Name: "events_seq", Data: &ev}, {Name: "findings_seq", Data: &fi}, {Name: "note", Data: &nt}},
+		OnResult: func(context.Context, proto.Block) error {
+			for i := range size {
+				c := SignedCheckpoint{Tenant: tenant, SignedAt: at.Row(i).UTC(), EventsSeq: ev[i], FindingsSeq: fi[i], Note: []byte(nt.Row(i)), Checkpoint: Checkpoint{Size: size[i]}}
+				if len(out) > 0 && out[len(out)-1].Checkpoint.Size == size[i] && string(out[len(out)-1].Note) == string(c.Note) {
+					continue // a copy that is not merged yet
+				}
+				out = append(out, c)
+			}
+			return nil
+		},
+	})
+	return out, err
+}
+
+// Strings runs a query of one string column.
+func (d *DB) Strings(ctx context.Context, what, body string) ([]string, error) {
+	var out []string
+	var s proto.ColStr
+	err := d.do(ctx, what, ch.Query{Body: "SELECT CAST(toString(t.x), 'String') AS s FROM (" + body + ") AS t", Result: proto.Results{{Name: "s", Data: &s}}, OnResult: func(context.Context, proto.Block) error {
+		for i := range s.Rows() {
+			out = append(out, strings.Clone(s.Row(i)))
+		}
+		return nil
+	}})
+	return out, err
+}
+
+// Tenants lists the tenants that have a log or rows.
+func (d *DB) Tenants(ctx context.Context) ([]string, error) {
+	return d.Strings(ctx, "list tenants", "SELECT DISTINCT tenant AS x FROM (SELECT tenant FROM "+d.table("seal_checkpoints")+" UNION ALL SELECT tenant FROM "+d.table("events")+" GROUP BY tenant) ORDER BY x")
+}

@@ -1,0 +1,218 @@
+// Reading stored rows in canonical form.
+
+package seal
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/google/uuid"
+
+	"github.com/mcpsiem/mcpsiem/internal/store"
+)
+
+// Row is a stored row. Canonical is valid until the function it was given to returns.
+type Row struct {
+	Kind      string
+	ID        uuid.UUID
+	Tenant    string
+	Time      int64 // ns since 1970
+	StreamSeq uint64
+	Canonical []byte
+	Anchor    bool // the record of a checkpoint
+}
+
+// ActionCheckpoint is the audit action of a checkpoint's record.
+const ActionCheckpoint = "seal.checkpoint"
+
+// DB is a connection to the store for whole rows and leaves. Not for concurrent use; after an error it connects anew.
+type DB struct {
+	cfg    store.Config
+	client *ch.Client
+}
+
+// NewDB connects when it is first used. An account that has `final` forced on sees no second copy of a row, so that one which checks rows
+// must not be such.
+func NewDB(cfg store.Config) *DB {
+	if cfg.Database == "" {
+		cfg.Database = store.DefaultDatabase
+	}
+	return &DB{cfg: cfg}
+}
+
+// Close closes the connection.
+func (d *DB) Close() {
+	if d.client != nil {
+		_ = d.client.Close()
+		d.client = nil
+	}
+}
+
+func (d *DB) connect(ctx context.Context) error {
+	if d.client != nil && !d.client.IsClosed() {
+		return nil
+	}
+	password := d.cfg.Password
+	if d.cfg.PasswordFile != "" {
+		b, err := os.ReadFile(d.cfg.PasswordFile)
+		if err != nil {
+			return fmt.Errorf("cannot read ClickHouse's password: %w", err)
+		}
+		password = strings.TrimSpace(string(b))
+	}
+	compression := ch.CompressionLZ4
+	if host, _, _ := net.SplitHostPort(d.cfg.Endpoint); host == "localhost" || net.ParseIP(host).IsLoopback() {
+		compression = ch.CompressionDisabled
+	}
+	var tc *tls.Config
+	if d.cfg.TLS != nil {
+		tc = d.cfg.TLS
+	}
+	c, err := ch.Dial(ctx, ch.Options{
+		Address: d.cfg.Endpoint, Database: d.cfg.Database, User: d.cfg.Username, Password: password, TLS: tc, Compression: compression,
+		DialTimeout: 10 * time.Second, HandshakeTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, ClientName: "mcpsiem",
+	})
+	if err != nil {
+		return storeError("connect to ClickHouse at "+d.cfg.Endpoint, err)
+	}
+	d.client = c
+	return nil
+}
+
+// storeError says what failed, with ClickHouse's name and code of the error and never its text, which can quote values.
+func storeError(what string, err error) error {
+	var ex *ch.Exception
+	if errors.As(err, &ex) {
+		return fmt.Errorf("cannot %s: ClickHouse says %s (%d)", what, ex.Name, ex.Code)
+	}
+	return fmt.Errorf("cannot %s: %w", what, err)
+}
+
+func (d *DB) do(ctx context.Context, what string, q ch.Query) error {
+	if err := d.connect(ctx); err != nil {
+		return err
+	}
+	if err := d.client.Do(ctx, q); err != nil {
+		d.Close()
+		return storeError(what, err)
+	}
+	return nil
+}
+
+func (d *DB) table(name string) string { return "`" + d.cfg.Database + "`." + name }
+
+// lit quotes a string for ClickHouse.
+func lit(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}
+
+func tableOf(kind string) *table {
+	if kind == KindFinding {
+		return findingsTable
+	}
+	return eventsTable
+}
+
+// Rows calls f with each row of a kind that the condition, in SQL, is true of; order is an ORDER BY or empty. Copies of a row that
+// ClickHouse has not merged yet come as often as they are there.
+func (d *DB) Rows(ctx context.Context, kind, where, order string, f func(*Row) error) error {
+	t := tableOf(kind)
+	var names []string
+	var cols []*column
+	var res proto.Results
+	var tenant *proto.ColLowCardinality[string]
+	var action *proto.ColLowCardinality[string]
+	var id *proto.ColUUID
+	var ts *proto.ColDateTime64
+	var seq *proto.ColUInt64
+	for _, s := range t.columns {
+		c := newColumn(s)
+		if c == nil {
+			return fmt.Errorf("BUG: the canonical form does not know columns of type %s", s.typ)
+		}
+		names = append(names, "`"+s.name+"`")
+		cols = append(cols, c)
+		res = append(res, proto.ResultColumn{Name: s.name, Data: c.data})
+		switch s.name {
+		case "tenant":
+			tenant = c.data.(*proto.ColLowCardinality[string])
+		case "audit_action":
+			action = c.data.(*proto.ColLowCardinality[string])
+		case t.id:
+			id = c.data.(*proto.ColUUID)
+		case "ts":
+			ts = c.data.(*proto.ColDateTime64)
+		case "stream_seq":
+			seq = c.data.(*proto.ColUInt64)
+		}
+	}
+	head := fmt.Sprintf(`{"_table":"%s","_v":%d`, t.name, CanonicalVersion)
+	row := Row{Kind: t.kind}
+	var stop error
+	q := ch.Query{
+		Body:     "SELECT " + strings.Join(names, ", ") + " FROM " + d.table(t.name) + " WHERE " + where + " " + order,
+		Result:   res,
+		Settings: []ch.Setting{ch.SettingInt("max_block_size", 8192)},
+		OnResult: func(_ context.Context, b proto.Block) error {
+			for i := range b.Rows {
+				line := append(row.Canonical[:0], head...)
+				for _, c := range cols {
+					at := len(line)
+					line = append(line, ',')
+					line = append(line, c.name...)
+					n := len(line)
+					if line = c.app(line, i); len(line) == n {
+						line = line[:at]
+					}
+				}
+				row.Canonical = append(line, '}')
+				row.Tenant, row.ID, row.Time, row.StreamSeq = tenant.Row(i), (*id)[i], int64(ts.Data[i]), (*seq)[i]
+				row.Anchor = action != nil && action.Row(i) == ActionCheckpoint
+				if err := f(&row); err != nil {
+					stop = err
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	err := d.do(ctx, "read stored rows of "+t.name, q)
+	if stop != nil {
+		return stop
+	}
+	return err
+}
+
+// span is what a message brought: rows and bytes of bodies.
+type span struct{ seq, rows, bytes uint64 }
+
+// spans lists the messages in (from, to] that rows were stored of, first first, up to limit.
+func (d *DB) spans(ctx context.Context, kind string, from, to uint64, limit int) ([]span, error) {
+	t := tableOf(kind)
+	body := "body"
+	if kind == KindFinding {
+		body = "summary"
+	}
+	var out []span
+	var seq, rows, size proto.ColUInt64
+	err := d.do(ctx, "look for new rows in "+t.name, ch.Query{
+		Body: fmt.Sprintf("SELECT stream_seq, count() AS n, sum(length(%s)) AS size FROM %s WHERE stream_seq > %d AND stream_seq <= %d GROUP BY stream_seq ORDER BY stream_seq LIMIT %d",
+			body, d.table(t.name), from, to, limit),
+		Result: proto.Results{{Name: "stream_seq", Data: &seq}, {Name: "n", Data: &rows}, {Name: "size", Data: &size}},
+		OnResult: func(context.Context, proto.Block) error {
+			for i := range seq {
+				out = append(out, span{seq[i], rows[i], size[i]})
+			}
+			return nil
+		},
+	})
+	return out, err
+}

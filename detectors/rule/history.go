@@ -35,8 +35,8 @@ func (d *detector) firstSeen(c *engine.Context, e *event.Event, s *State) {
 	}
 	a := d.alert(d.about(e), map[string]string{"values": text})
 	a.Scope = []string{key}
-	if d.r.dedup() == 0 && last != 0 {
-		a.Scope = append(a.Scope, e.ID) // forgotten and back: another finding
+	if d.r.dedup() == 0 {
+		a.Scope = append(a.Scope, e.ID) // what is forgotten and back is another finding
 	}
 	c.Emit(a)
 }

@@ -70,7 +70,7 @@ func Parse(docs []Document) (*Set, Problems) {
 	var problems Problems
 	ns := &names{macros: map[string]string{}, lists: map[string][]string{}}
 	overrides := map[string]Override{}
-	overriddenAt := map[string]Problem{}
+	overriddenAt, definedAt := map[string]Problem{}, map[string]Problem{}
 	var rules []item
 	h := sha256.New()
 	for _, d := range docs {
@@ -90,6 +90,7 @@ func Parse(docs []Document) (*Set, Problems) {
 				for name, src := range m.Macros {
 					r.name(ns, name, "macros."+name)
 					ns.macros[name] = src
+					definedAt[name] = Problem{File: d.Name, Line: r.lines["macros."+name]}
 				}
 				for name, list := range m.Lists {
 					r.name(ns, name, "lists."+name)
@@ -111,7 +112,9 @@ func Parse(docs []Document) (*Set, Problems) {
 	}
 	for _, name := range slices.Sorted(mapKeys(ns.macros)) {
 		if _, f := compile(name, ns, resultBool); f != nil {
-			problems = append(problems, Problem{File: "macro " + name, Line: f.line, Text: f.text, Hint: f.hint})
+			p := definedAt[name]
+			p.Text, p.Hint = "macro "+name+": "+strings.TrimPrefix(f.text, "macro "+name+": "), f.hint
+			problems = append(problems, p)
 		}
 	}
 	s := &Set{}

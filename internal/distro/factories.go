@@ -19,6 +19,7 @@ import (
 	detect "github.com/mcpsiem/mcpsiem/detectors/connector"
 	clickhouseexporter "github.com/mcpsiem/mcpsiem/exporters/clickhouse"
 	jetstreamexporter "github.com/mcpsiem/mcpsiem/exporters/jetstream"
+	"github.com/mcpsiem/mcpsiem/exporters/splunkhec"
 	"github.com/mcpsiem/mcpsiem/extensions/ledger"
 	"github.com/mcpsiem/mcpsiem/extensions/seal"
 	"github.com/mcpsiem/mcpsiem/processors/decode"
@@ -56,6 +57,7 @@ func Factories() (f otelcol.Factories, err error) {
 	if f.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
 		jetstreamexporter.NewFactory(),
 		clickhouseexporter.NewFactory(),
+		splunkhec.NewFactory(),
 		debugexporter.NewFactory(),
 	); err != nil {
 		return f, err

@@ -173,7 +173,7 @@ func newPatterns(list []string) patterns {
 func (p *patterns) none() bool { return len(p.names) == 0 && len(p.prefixes) == 0 }
 
 func (p *patterns) match(s string) bool {
-	return p.names[s] || slices.ContainsFunc(p.prefixes, func(x string) bool { return match(x, s) })
+	return p.names[s] || slices.ContainsFunc(p.prefixes, func(x string) bool { return Match(x, s) })
 }
 
 func (c *choice) takes(s string) bool {

@@ -3,6 +3,7 @@
 package sink
 
 import (
+	"context"
 	"fmt"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -26,6 +27,17 @@ func (r *Refusals) Add(index int, reason string) {
 
 // Len is how many records were given up.
 func (r *Refusals) Len() int { return len(r.records) }
+
+// Count adds what was given up to the metrics. It is for the end of a batch, since a batch that comes again is refused again.
+func (r *Refusals) Count(ctx context.Context, t *Telemetry) {
+	n := map[string]int{}
+	for _, reason := range r.records {
+		n[reason]++
+	}
+	for reason, n := range n {
+		t.Refused(ctx, reason, n)
+	}
+}
 
 // Err is nil if nothing was given up. Otherwise it is a permanent error that carries the records given up and no others: the receiver makes
 // a dead letter of those and regards the rest of the batch as delivered. The dead letter's reason is the most frequent one.

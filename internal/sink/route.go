@@ -96,7 +96,7 @@ func (r *Route) Validate() error {
 			switch {
 			case p == "" || strings.Contains(strings.TrimSuffix(p, "*"), "*"):
 				errs = append(errs, fmt.Errorf("%s: %q is no pattern: a name, or the beginning of one followed by *", c.name, p))
-			case c.known != nil && !slices.ContainsFunc(c.known, func(k string) bool { return match(p, k) }):
+			case c.known != nil && !slices.ContainsFunc(c.known, func(k string) bool { return Match(p, k) }):
 				errs = append(errs, fmt.Errorf("%s: %q is none of %s", c.name, p, strings.Join(c.known, ", ")))
 			}
 		}
@@ -116,7 +116,8 @@ func (r *Route) Validate() error {
 	return errors.Join(errs...)
 }
 
-func match(pattern, s string) bool {
+// Match reports whether a pattern of a Choice, a name or the beginning of one and `*`, matches s.
+func Match(pattern, s string) bool {
 	if p, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(s, p)
 	}

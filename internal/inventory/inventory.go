@@ -251,12 +251,8 @@ func Read[R Row](ctx context.Context, c *store.Conn, q Query) (rows []R, more bo
 	}
 	sql = since(sql, q.Since)
 	err = c.Select(ctx, &rows, sql, q.Tenant, q.Tenant, q.Limit+1)
-	var ex *clickhouse.Exception
-	if errors.As(err, &ex) && (ex.Code == 60 || ex.Code == 46) { // unknown table, unknown table function
-		return nil, false, fmt.Errorf("cannot read the inventory: the store has no such view; run `mcpsiem migrate`")
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("cannot read the inventory: %w", err)
+	if err := readError(err); err != nil {
+		return nil, false, err
 	}
 	if len(rows) > q.Limit {
 		rows, more = rows[:q.Limit], true
@@ -275,6 +271,17 @@ func Read[R Row](ctx context.Context, c *store.Conn, q Query) (rows []R, more bo
 		}
 	}
 	return rows, more, nil
+}
+
+func readError(err error) error {
+	var ex *clickhouse.Exception
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &ex) && (ex.Code == 60 || ex.Code == 46): // unknown table, unknown table function
+		return fmt.Errorf("cannot read the inventory: the store has no such view; run `mcpsiem migrate`")
+	}
+	return fmt.Errorf("cannot read the inventory: %w", err)
 }
 
 // since puts the window's start in place of each @: a view's parameter cannot be bound, and this is no one's text but ours.

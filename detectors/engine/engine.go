@@ -28,6 +28,8 @@ type Settings struct {
 	FutureSkew time.Duration
 	// DedupeCapacity is how many ids of events that are not a tap's are remembered.
 	DedupeCapacity int
+	// Share is the part of the keys that the engine judges; the zero value is all of them.
+	Share Share
 }
 
 // Defaults of Settings.
@@ -47,6 +49,7 @@ type Engine struct {
 	lateness   time.Duration
 	skew       int64
 	capacity   int
+	share      Share
 	seen       *dedupe
 	clocks     *lru[clock]
 	ring       keyring
@@ -70,7 +73,10 @@ type Stats struct {
 
 // New makes an engine with empty state.
 func New(s Settings) (*Engine, error) {
-	g := &Engine{lateness: s.Lateness, skew: int64(s.FutureSkew), capacity: s.DedupeCapacity}
+	if err := s.Share.check(); err != nil {
+		return nil, err
+	}
+	g := &Engine{lateness: s.Lateness, skew: int64(s.FutureSkew), capacity: s.DedupeCapacity, share: s.Share}
 	if g.capacity <= 0 {
 		g.capacity = DefaultDedupeCapacity
 	}

@@ -112,6 +112,9 @@ func (t *typed[S]) clear() {
 }
 
 func (t *typed[S]) observe(c *Context, e *event.Event, key []byte) {
+	if !c.eng.share.has(&t.spec, c.Tenant, key) {
+		return
+	}
 	t.counts.Observations++
 	if t.spec.Key == KeyMessage {
 		var none S

@@ -46,6 +46,9 @@ type Origin struct {
 	First, Last uint64 // stream sequences of the first and last message in the batch; equal unless messages were combined
 	Redelivered bool   // some message was delivered before: part of the batch may already be where it should go
 	ID          string // Nats-Msg-Id of the message; empty for a combined batch and where the sender gave none
+
+	// Partition of Partitions that the batch is for; each partition is given the whole stream. 0 of 0: there are none.
+	Partition, Partitions int
 }
 
 type originKey struct{}

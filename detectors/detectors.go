@@ -7,24 +7,32 @@ package detectors
 
 import (
 	"github.com/mcpsiem/mcpsiem/detectors/anonymousaccess"
+	"github.com/mcpsiem/mcpsiem/detectors/approval"
 	"github.com/mcpsiem/mcpsiem/detectors/budget"
 	"github.com/mcpsiem/mcpsiem/detectors/capturegap"
 	"github.com/mcpsiem/mcpsiem/detectors/captureloss"
+	"github.com/mcpsiem/mcpsiem/detectors/climb"
 	"github.com/mcpsiem/mcpsiem/detectors/contenttaint"
 	"github.com/mcpsiem/mcpsiem/detectors/costspike"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialleak"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialsharing"
 	"github.com/mcpsiem/mcpsiem/detectors/crosstenant"
+	"github.com/mcpsiem/mcpsiem/detectors/definitionbloat"
+	"github.com/mcpsiem/mcpsiem/detectors/destructive"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
 	"github.com/mcpsiem/mcpsiem/detectors/enumeration"
 	"github.com/mcpsiem/mcpsiem/detectors/execution"
 	"github.com/mcpsiem/mcpsiem/detectors/injection"
+	"github.com/mcpsiem/mcpsiem/detectors/offhours"
 	"github.com/mcpsiem/mcpsiem/detectors/protocolanomaly"
 	"github.com/mcpsiem/mcpsiem/detectors/ratelimit"
+	"github.com/mcpsiem/mcpsiem/detectors/runaway"
 	"github.com/mcpsiem/mcpsiem/detectors/scopegrowth"
 	"github.com/mcpsiem/mcpsiem/detectors/steered"
 	"github.com/mcpsiem/mcpsiem/detectors/tokenhygiene"
+	"github.com/mcpsiem/mcpsiem/detectors/tokenstuffing"
 	"github.com/mcpsiem/mcpsiem/detectors/tooldrift"
+	"github.com/mcpsiem/mcpsiem/detectors/toolloop"
 	"github.com/mcpsiem/mcpsiem/detectors/toxicflow"
 )
 
@@ -38,7 +46,12 @@ var All = []engine.Definition{
 	toxicflow.Definition,
 	steered.Definition,
 	contenttaint.Definition,
+	toolloop.Definition,
+	destructive.Definition,
+	climb.Definition,
+	offhours.Definition,
 	tooldrift.Definition,
+	approval.Definition,
 	tokenhygiene.Definition,
 	credentialsharing.Definition,
 	scopegrowth.Definition,
@@ -51,4 +64,7 @@ var All = []engine.Definition{
 	budget.Definition,
 	ratelimit.Definition,
 	costspike.Definition,
+	runaway.Definition,
+	tokenstuffing.Definition,
+	definitionbloat.Definition,
 }

@@ -9,7 +9,7 @@ import (
 
 // What detectors wait for is what inspection says.
 func TestSignalsExist(t *testing.T) {
-	for _, name := range append(slices.Concat(PoisonSignals, ArgumentSignals), "secret_in_"+InResult, "secret_in_"+InArguments) {
+	for _, name := range append(slices.Concat(PoisonSignals, LureSignals, ArgumentSignals), "secret_in_"+InResult, "secret_in_"+InArguments) {
 		if !slices.Contains(signal.Names[:], name) {
 			t.Errorf("inspection knows no signal %s", name)
 		}

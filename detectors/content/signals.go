@@ -33,8 +33,25 @@ const (
 // ArgumentSignals are the signals that only arguments of calls have, or that mean something there.
 var ArgumentSignals = []string{SignalShell, SignalTraversal, SignalSQL, SignalSSRF, SignalTemplate, SignalRemoteCode, SignalRemoteCodeStrong, SignalSensitiveFile, SignalSystemFile, SignalShape, SignalDangerous}
 
+// Signals of the trained text scorer (internal/textscore): what a sentence means rather than which phrases it holds. 0.5 is the scorer's
+// threshold.
+const (
+	SignalPlanted  = "planted_instruction" // in a result or another text from a server: a sentence orders a model about
+	SignalPoisoned = "poisoned_definition" // in a tool's definition, or what a server says of itself
+)
+
+// Signals of a definition that say something without any order in it.
+const (
+	SignalPreference     = "preference"      // it praises itself, or forbids other tools, so that a model chooses it
+	SignalContextRequest = "context_request" // a parameter asks for what is not its business: conversation, model, system prompt
+	SignalShadow         = "shadowed_name"   // its name is that of another tool in the list but for decoration
+)
+
 // PoisonSignals are the signals of content that tries to steer a model.
-var PoisonSignals = []string{SignalInjection, SignalHiddenText, SignalExfilLink}
+var PoisonSignals = []string{SignalInjection, SignalHiddenText, SignalExfilLink, SignalPlanted, SignalPoisoned}
+
+// LureSignals are the signals of a definition that is out of place without ordering anything.
+var LureSignals = []string{SignalPreference, SignalContextRequest, SignalShadow}
 
 // Poison returns the strongest of PoisonSignals that reaches the threshold, and its score; an empty name if none does.
 func Poison(signals map[string]float64, threshold float64) (name string, score float64) {

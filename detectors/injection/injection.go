@@ -19,6 +19,9 @@ type Config struct {
 	// Definitions and Results are the scores from which content of that kind is raised, 0 to 1.
 	Definitions float64 `mapstructure:"definitions"`
 	Results     float64 `mapstructure:"results"`
+	// Lures is the score from which a definition is raised that is out of place without ordering anything: it praises itself, asks for the
+	// conversation, has the name of another.
+	Lures float64 `mapstructure:"lures"`
 	// Strong is the score from which the severity is one step higher.
 	Strong float64 `mapstructure:"strong"`
 	// Window is how long repeats for the same tool are part of one finding.
@@ -27,9 +30,9 @@ type Config struct {
 
 // Validate refuses what cannot work.
 func (c *Config) Validate() error {
-	for _, t := range []float64{c.Definitions, c.Results, c.Strong} {
+	for _, t := range []float64{c.Definitions, c.Results, c.Lures, c.Strong} {
 		if t <= 0 || t > 1 {
-			return errors.New("definitions, results and strong must be above 0 and at most 1")
+			return errors.New("definitions, results, lures and strong must be above 0 and at most 1")
 		}
 	}
 	if c.Window <= 0 {
@@ -68,7 +71,7 @@ var Definition = engine.Define(engine.Spec{
 		"SAFE-MCP 2026-02-01 SAFE-T1001 Tool Poisoning Attack",
 		"SAFE-MCP 2026-02-01 SAFE-T1102 Prompt Injection",
 	},
-}, Config{Definitions: 0.5, Results: 0.5, Strong: 0.9, Window: time.Hour}, func(c Config) (engine.Detector[struct{}], error) {
+}, Config{Definitions: 0.5, Results: 0.5, Lures: 0.7, Strong: 0.9, Window: time.Hour}, func(c Config) (engine.Detector[struct{}], error) {
 	return &detector{c}, nil
 })
 
@@ -116,6 +119,13 @@ func (d *detector) list(c *engine.Context, e *event.Event) {
 		if p.signal, p.score = content.Poison(t.Signals, d.conf.Definitions); p.signal != "" {
 			p.what = t.Name
 			bad = append(bad, p)
+			continue
+		}
+		for _, n := range content.LureSignals {
+			if s := t.Signals[n]; s >= d.conf.Lures {
+				bad = append(bad, poison{content.InDefinitions, t.Name, n, s, d.conf.Lures, engine.Medium, "A tool's definition is out of place"})
+				break
+			}
 		}
 	}
 	if len(bad) == 0 {
@@ -133,13 +143,21 @@ func (d *detector) list(c *engine.Context, e *event.Event) {
 }
 
 func (d *detector) raise(c *engine.Context, e *event.Event, p poison, more map[string]string) {
-	if p.score >= d.conf.Strong {
+	switch {
+	case p.signal == content.SignalPoisoned || p.signal == content.SignalPlanted: // an opinion, not a phrase that can be pointed at
+		p.severity = engine.Medium
+	case slices.Contains(content.LureSignals, p.signal):
+	case p.score >= d.conf.Strong:
 		switch p.severity {
 		case engine.High:
 			p.severity = engine.Critical
 		case engine.Medium:
 			p.severity = engine.High
 		}
+	}
+	said := "sent instructions to the model in the "
+	if slices.Contains(content.LureSignals, p.signal) {
+		said = "lures the model with the "
 	}
 	why := map[string]string{
 		"signal": p.signal, "score": strconv.FormatFloat(p.score, 'g', 3, 64), "threshold": strconv.FormatFloat(p.threshold, 'g', 3, 64), "place": p.place,
@@ -151,7 +169,7 @@ func (d *detector) raise(c *engine.Context, e *event.Event, p poison, more map[s
 		Title:      p.title,
 		Severity:   p.severity,
 		Confidence: p.score,
-		Summary: "Server " + engine.Name(e.Server) + " sent instructions to the model in the " + p.place + " of " + engine.Name(p.what) + ", seen by " +
+		Summary: "Server " + engine.Name(e.Server) + " " + said + p.place + " of " + engine.Name(p.what) + ", seen by " +
 			engine.Name(e.PrincipalID) + ".",
 		Why: why,
 	}

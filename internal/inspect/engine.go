@@ -23,6 +23,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/internal/inspect/policy"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/signal"
+	"github.com/mcpsiem/mcpsiem/internal/textscore"
 )
 
 // Config configures an Engine. Only Master is required.
@@ -89,6 +90,7 @@ type Output struct {
 type Engine struct {
 	cfg     Config
 	scanner *class.Scanner
+	texts   *textscore.Weights
 	ids     ids
 	pool    sync.Pool
 }
@@ -140,7 +142,11 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start inspection: %w", err)
 	}
-	e := &Engine{cfg: cfg, scanner: s}
+	texts, err := textscore.Default()
+	if err != nil {
+		return nil, fmt.Errorf("cannot start inspection: %w", err)
+	}
+	e := &Engine{cfg: cfg, scanner: s, texts: texts}
 	for name, id := range map[string]*class.ID{"secret": &e.ids.secret, "env_value": &e.ids.env, "elicited": &e.ids.elicited, "blob": &e.ids.blob, "encoded": &e.ids.encoded, "query_value": &e.ids.query} {
 		var ok bool
 		if *id, ok = s.ID(name); !ok {

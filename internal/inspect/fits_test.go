@@ -15,7 +15,7 @@ func TestSignalsOfValues(t *testing.T) {
 	}
 	f("get_weather", `{"city":"Bergen; whoami"}`, "argument_shape", 0.7)
 	f("get_weather", `{"city":"Bergen (Hordaland)"}`, "argument_shape", 0)
-	f("get_weather", `{"place":{"city":["Oslo","Bergen` + "`id`" + `"]}}`, "argument_shape",0.7)
+	f("get_weather", `{"place":{"city":["Oslo","Bergen`+"`id`"+`"]}}`, "argument_shape", 0.7)
 	f("clone", `{"repo_url":"https://git.example/a%20b.git"}`, "argument_shape", 0)
 	f("clone", `{"branch":"--upload-pack=touch /tmp/x"}`, "argument_shape", 0.9)
 	f("fetch", `{"url":"http://2852039166/latest"}`, "ssrf", 0.9)

@@ -74,6 +74,7 @@ func (w *worker) observe(t *class.Text, key class.Key) {
 		into.AtLeast(signal.EncodedText, 0.5)
 	}
 	if part != signal.Arguments {
+		w.scoreText(t.B, part, name)
 		return
 	}
 	if signal.FetchAndRun(t.B) {
@@ -115,7 +116,8 @@ func (w *worker) asText(in *Input) {
 // finish fills in signals and samples.
 func (w *worker) finish(in *Input, out *Output) {
 	s := &w.signals
-	hide(s, w.hidden)
+	h, inside := w.hidden, w.tools.inside
+	hide(s, view.Hidden{ZeroWidth: h.ZeroWidth - inside.ZeroWidth, Tags: h.Tags - inside.Tags, Bidi: h.Bidi - inside.Bidi})
 	for _, f := range w.found {
 		w.sample.Value(w.values[f.from:f.to])
 	}

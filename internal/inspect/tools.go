@@ -25,13 +25,17 @@ type toolScan struct {
 	next    int // index of the next definition
 	signals signal.Set
 	hidden  view.Hidden // of the message before the definition
+	inside  view.Hidden // of all definitions so far
 	found   int         // values found before it
+	text    []byte      // what the definition says in words
+	names   []named
 	worst   [len(signal.Names)]float64
 	out     []ToolSignals
 }
 
 func (t *toolScan) reset() {
-	t.open, t.next, t.out = false, 0, nil
+	t.open, t.next, t.out, t.inside = false, 0, nil, view.Hidden{}
+	t.names = t.names[:0]
 	clear(t.worst[:])
 }
 
@@ -40,6 +44,7 @@ func (w *worker) beginTool() {
 	t := &w.tools
 	t.open, t.hidden, t.found = true, w.hidden, len(w.found)
 	t.signals.Reset()
+	t.text = t.text[:0]
 	w.def = capability.Definition{Arguments: w.def.Arguments[:0]}
 }
 
@@ -56,7 +61,12 @@ func (w *worker) endTool() {
 	h.Tags -= t.hidden.Tags
 	h.Bidi -= t.hidden.Bidi
 	hide(&t.signals, h)
+	t.inside.ZeroWidth += h.ZeroWidth
+	t.inside.Tags += h.Tags
+	t.inside.Bidi += h.Bidi
 	w.holds(&t.signals, w.found[t.found:])
+	w.scoreTool()
+	w.shadow(i)
 	t.signals.Finish()
 	signals := t.signals.Export()
 	for id := range t.worst {

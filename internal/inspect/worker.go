@@ -13,6 +13,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/internal/inspect/shingle"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/signal"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/view"
+	"github.com/mcpsiem/mcpsiem/internal/textscore"
 )
 
 // Limits of looking inside values.
@@ -68,6 +69,7 @@ type worker struct {
 	caps      capability.Set // of the tools defined in the message
 	def       capability.Definition
 	tools     toolScan
+	scorer    *textscore.Scorer
 }
 
 // finding is a value that was found and replaced (or kept).
@@ -101,7 +103,7 @@ type hit struct {
 }
 
 func (w *worker) init(e *Engine) {
-	*w = worker{e: e, tenants: map[string]tenantWriter{}, keyless: pseudonym.NewKeyless(e.scanner.Known), keys: map[string]keyInfo{}, cleanTexts: map[string]struct{}{}}
+	*w = worker{e: e, tenants: map[string]tenantWriter{}, keyless: pseudonym.NewKeyless(e.scanner.Known), keys: map[string]keyInfo{}, cleanTexts: map[string]struct{}{}, scorer: textscore.NewScorer(e.texts)}
 }
 
 func (w *worker) begin(tenant, server, tool string, at int64) {

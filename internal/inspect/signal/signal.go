@@ -32,6 +32,10 @@ const (
 	SSRF                       // addresses of this machine or of a cloud's metadata service
 	RemoteCode                 // downloads and runs, or could
 	RemoteCodeStrong           // fetches and runs in one command, or opens a shell to elsewhere
+	Planted                    // the text scorer's opinion of data: a sentence orders a model about
+	Poisoned                   // the text scorer's opinion of a definition, or of what a server says of itself
+	ContextRequest             // a tool has a parameter for what is not its business: the conversation, the model, the system prompt
+	Shadow                     // a tool's name is that of another in the list but for decoration
 	Template                   // an expression in an argument that a template engine would evaluate
 	Shape                      // a value that does not fit what its argument's name promises
 	DangerousCommand           // a command that harms who runs it
@@ -59,7 +63,7 @@ func earlier(b []byte) bool {
 
 // Names are the attribute's keys.
 var Names = [count]string{"injection", "override", "conceal", "authority", "sequencing", "addressing", "preference", "imperative", "hidden_text", "encoded_text", "shell_metachar", "path_traversal", "sql_injection",
-	"sensitive_file", "system_file", "exfil_link", "ssrf", "remote_code", "remote_code_strong", "template_expression", "argument_shape", "dangerous_command", "private_key", "secret_in_arguments", "secret_in_result", "secret_in_definition", "pii_in_arguments", "pii_in_result"}
+	"sensitive_file", "system_file", "exfil_link", "ssrf", "remote_code", "remote_code_strong", "planted_instruction", "poisoned_definition", "context_request", "shadowed_name", "template_expression", "argument_shape", "dangerous_command", "private_key", "secret_in_arguments", "secret_in_result", "secret_in_definition", "pii_in_arguments", "pii_in_result"}
 
 // Part is where in a message a text stands.
 type Part uint8

@@ -1,0 +1,397 @@
+package main
+
+// Reading a folder of labelled data (docs/detection-quality.md has its layout) and making examples of it.
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mcpsiem/mcpsiem/internal/textscore"
+)
+
+// row is a text or a definition: its examples share label and source, and it is hit when one of its bad examples is.
+type row struct {
+	head     textscore.Head
+	slice    string
+	source   string // what is held out together
+	bad      bool
+	fold     int
+	weight   float64
+	examples []textscore.Example
+	isBad    []bool // of each example
+	synth    bool
+}
+
+func lines(dir, name string, f func(raw []byte) error) error {
+	file, err := os.Open(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read training data: %w", err)
+	}
+	defer file.Close()
+	sc := bufio.NewScanner(file)
+	sc.Buffer(nil, 64<<20)
+	for n := 1; sc.Scan(); n++ {
+		if len(sc.Bytes()) == 0 {
+			continue
+		}
+		if err := f(sc.Bytes()); err != nil {
+			return fmt.Errorf("cannot read training data: %s line %d is not what its file should hold", name, n)
+		}
+	}
+	return sc.Err()
+}
+
+// texts collects the strings of a JSON value as inspection sees them: JSON within a string is walked, too.
+func texts(v any, out []string) []string {
+	switch x := v.(type) {
+	case string:
+		t := strings.TrimSpace(x)
+		if len(t) > 1 && (t[0] == '{' || t[0] == '[') {
+			var in any
+			if json.Unmarshal([]byte(t), &in) == nil {
+				return texts(in, out)
+			}
+		}
+		return append(out, x)
+	case []any:
+		for _, e := range x {
+			out = texts(e, out)
+		}
+	case map[string]any:
+		for _, e := range x {
+			out = texts(e, out)
+		}
+	}
+	return out
+}
+
+// toolOf is a definition as it is scored.
+func toolOf(raw json.RawMessage) (*textscore.Tool, string, error) {
+	var d struct {
+		Name        string `json:"name"`
+		Description string `json:"description"`
+		Schema      struct {
+			Properties map[string]json.RawMessage `json:"properties"`
+		} `json:"inputSchema"`
+		Schema2 struct {
+			Properties map[string]json.RawMessage `json:"properties"`
+		} `json:"input_schema"`
+	}
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return nil, "", err
+	}
+	t := &textscore.Tool{Name: []byte(d.Name)}
+	var b strings.Builder
+	b.WriteString(d.Description)
+	b.WriteByte('\n')
+	for _, props := range []map[string]json.RawMessage{d.Schema.Properties, d.Schema2.Properties} {
+		for _, name := range sorted(props) {
+			t.Names = append(t.Names, []byte(name))
+			var p struct {
+				Description string `json:"description"`
+			}
+			if json.Unmarshal(props[name], &p) == nil && p.Description != "" {
+				b.WriteString(p.Description)
+				b.WriteByte('\n')
+			}
+		}
+	}
+	t.Texts = []byte(b.String())
+	return t, d.Description, nil
+}
+
+func hash(s string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s))
+	return int(h.Sum32() >> 1)
+}
+
+// family is the first part of a source or subtype: the data set that it is from.
+func family(s string) string {
+	if i := strings.IndexAny(s, "/:"); i > 0 {
+		return s[:i]
+	}
+	return s
+}
+
+// group is what is held out together: a data set, or, where one data set is of several worlds, one of those.
+func group(subtype, source string) string {
+	if f := family(subtype); f != "ASB" {
+		return f
+	}
+	return source
+}
+
+// load makes rows of a folder.
+func load(dir string) (rows []*row, err error) {
+	add := func(r *row, ex []textscore.Example, bad func(textscore.Example) bool) {
+		r.examples = ex
+		for _, e := range ex {
+			r.isBad = append(r.isBad, bad != nil && bad(e))
+		}
+		rows = append(rows, r)
+	}
+	// Definitions whose text stands in the data under several labels say nothing by their text.
+	seen := map[string]map[string]bool{}
+	type listRow struct {
+		Subtype    string `json:"subtype"`
+		Visibility string `json:"visibility"`
+		Source     string `json:"source"`
+		Msg        struct {
+			Result struct {
+				Tools []json.RawMessage `json:"tools"`
+			} `json:"result"`
+		} `json:"msg"`
+	}
+	var lists []listRow
+	err = lines(dir, "mcp/tools_list_malicious.jsonl", func(raw []byte) error {
+		var r listRow
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return err
+		}
+		lists = append(lists, r)
+		for _, t := range r.Msg.Result.Tools {
+			_, d, err := toolOf(t)
+			if err != nil {
+				return err
+			}
+			if seen[d] == nil {
+				seen[d] = map[string]bool{}
+			}
+			seen[d][r.Subtype] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range lists {
+		if r.Visibility == "overt" {
+			continue // learned from tool_drift_malicious, which says what was put in
+		}
+		for _, raw := range r.Msg.Result.Tools {
+			t, d, err := toolOf(raw)
+			if err != nil {
+				return nil, err
+			}
+			if len(seen[d]) > 1 {
+				continue
+			}
+			add(&row{head: textscore.InDefinition, slice: "definitions/subtle", source: group(r.Subtype, r.Source), bad: true, weight: 1}, textscore.Examples(nil, t), func(textscore.Example) bool { return true })
+		}
+	}
+	err = lines(dir, "mcp/tool_drift_malicious.jsonl", func(raw []byte) error {
+		var r struct {
+			Subtype string          `json:"subtype"`
+			B       json.RawMessage `json:"before"`
+			A       json.RawMessage `json:"after"`
+		}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return err
+		}
+		_, before, err := toolOf(r.B)
+		if err != nil {
+			return err
+		}
+		t, after, err := toolOf(r.A)
+		if err != nil {
+			return err
+		}
+		same := 0
+		for same < len(before) && same < len(after) && before[same] == after[same] {
+			same++
+		}
+		add(&row{head: textscore.InDefinition, slice: "definitions/overt", source: group(r.Subtype, ""), bad: true, weight: 0.5}, textscore.Examples(nil, t), func(e textscore.Example) bool { return e.To > same+2 && e.To <= len(after)+1 })
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = lines(dir, "benign-tools/servers_dev.jsonl", func(raw []byte) error {
+		var r struct {
+			File  string            `json:"file"`
+			Tools []json.RawMessage `json:"tools"`
+		}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return err
+		}
+		for i, t := range r.Tools {
+			tool, _, err := toolOf(t)
+			if err != nil {
+				return err
+			}
+			add(&row{head: textscore.InDefinition, slice: "definitions/benign", source: "server " + r.File, weight: 1}, textscore.Examples(nil, tool), nil)
+			if i%4 == 0 { // documentation that a tool returns looks like this
+				add(&row{head: textscore.InData, slice: "data/documentation", source: "server " + r.File, weight: 0.5}, textscore.Examples(tool.Texts, nil), nil)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = lines(dir, "mcp/tool_result_malicious.jsonl", func(raw []byte) error {
+		var r struct {
+			Subtype    string         `json:"subtype"`
+			Visibility string         `json:"visibility"`
+			Injection  string         `json:"injection"`
+			Msg        map[string]any `json:"msg"`
+		}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return err
+		}
+		all := texts(r.Msg["result"], nil)
+		fam := family(r.Subtype)
+		if r.Injection == "" && len(strings.Join(all, "")) > 600 || fam == "agentdojo" {
+			return nil // what in it is the attack is not said
+		}
+		for _, t := range all {
+			from, to := 0, len(t)
+			if r.Injection != "" {
+				from = strings.Index(t, r.Injection)
+				if from < 0 {
+					q, _ := json.Marshal(r.Injection)
+					r2 := string(q[1 : len(q)-1])
+					if from = strings.Index(t, r2); from < 0 {
+						continue
+					}
+					to = from + len(r2)
+				} else {
+					to = from + len(r.Injection)
+				}
+				if i := strings.Index(t[from:to], "```"); i > 0 { // the code itself orders nothing
+					to = from + i
+				}
+			}
+			bad := func(e textscore.Example) bool {
+				a, b := max(e.From, from), min(e.To, to)
+				return b-a > 12 && 3*(b-a) > e.To-e.From
+			}
+			add(&row{head: textscore.InData, slice: "data/" + r.Visibility, source: fam, bad: true, weight: 1}, textscore.Examples([]byte(t), nil), bad)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = lines(dir, "mcp/tool_result_benign.jsonl", func(raw []byte) error {
+		var r struct {
+			Source string         `json:"source"`
+			Msg    map[string]any `json:"msg"`
+		}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return err
+		}
+		for _, t := range texts(r.Msg["result"], nil) {
+			slice := "data/benign"
+			if family(r.Source) == "notinject" {
+				slice = "data/requests"
+			}
+			add(&row{head: textscore.InData, slice: slice, source: r.Source, weight: 3}, textscore.Examples([]byte(t), nil), nil)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = lines(dir, "mcp/sessions.jsonl", func(raw []byte) error {
+		var r struct {
+			Label  string           `json:"label"`
+			Suite  string           `json:"suite"`
+			Source string           `json:"source"`
+			Events []map[string]any `json:"events"`
+		}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return err
+		}
+		if r.Label != "benign" {
+			return nil
+		}
+		for _, e := range r.Events {
+			for _, t := range texts(e["result"], nil) {
+				add(&row{head: textscore.InData, slice: "data/sessions", source: r.Source + " " + r.Suite, weight: 0.5}, textscore.Examples([]byte(t), nil), nil)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "pii/generated_large.json"))
+	if err == nil {
+		var list []struct {
+			Text string `json:"full_text"`
+		}
+		if err := json.Unmarshal(raw, &list); err != nil {
+			return nil, errors.New("cannot read training data: pii/generated_large.json is not what it should be")
+		}
+		for _, x := range list {
+			add(&row{head: textscore.InData, slice: "data/prose", source: "pii", weight: 0.5}, textscore.Examples([]byte(x.Text), nil), nil)
+		}
+	}
+	return rows, nil
+}
+
+// synthesize makes n rows of each kind from templates.
+func synthesize(n int, seed uint64) (rows []*row) {
+	r := rand.New(rand.NewPCG(seed, 11))
+	make1 := func(head textscore.Head, bad, good grammar, slice string) {
+		for i := range 2 * n {
+			isBad := i%2 == 0
+			var parts []string
+			at := -1
+			k := r.IntN(4)
+			for range k {
+				parts = append(parts, good.make(r, "s", 0))
+			}
+			if isBad {
+				at = r.IntN(len(parts) + 1)
+				parts = append(parts[:at], append([]string{spelled(r, bad.make(r, "s", 0))}, parts[at:]...)...)
+			} else {
+				parts = append(parts, good.make(r, "s", 0))
+			}
+			sep := []string{"\n", " ", "\n\n", "\n"}[r.IntN(4)]
+			from, to, text := 0, 0, ""
+			for j, p := range parts {
+				if j > 0 {
+					text += sep
+				}
+				if j == at {
+					from = len(text)
+				}
+				text += p
+				if j == at {
+					to = len(text)
+				}
+			}
+			x := &row{head: head, slice: slice, source: "synthetic", bad: isBad, weight: 1, synth: true}
+			if head == textscore.InDefinition {
+				t := &textscore.Tool{Name: []byte(descriptions.make(r, "toolname", 0)), Texts: []byte(text + "\n")}
+				x.examples = textscore.Examples(nil, t)
+			} else {
+				x.examples = textscore.Examples([]byte(text), nil)
+			}
+			for _, e := range x.examples {
+				a, b := max(e.From, from), min(e.To, to)
+				x.isBad = append(x.isBad, isBad && b-a > 8 && 2*(b-a) > e.To-e.From)
+			}
+			if len(x.examples) > 0 {
+				rows = append(rows, x)
+			}
+		}
+	}
+	make1(textscore.InData, orders, harmless, "data/synthetic")
+	make1(textscore.InDefinition, poison, descriptions, "definitions/synthetic")
+	return rows
+}

@@ -1,0 +1,236 @@
+// Command train makes the weights of the text scorer from a folder of labelled data and from templates.
+//
+//	go run ./internal/textscore/train --data DIR --out internal/textscore/weights.bin
+//
+// It prints how well each source is scored by a model that has not seen it (rows are split by source, never by chance), chooses the
+// thresholds by those figures, and then learns from everything. The same data and seed make the same file. Of the rows only hashed
+// weights reach the file.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/mcpsiem/mcpsiem/internal/textscore"
+)
+
+type options struct {
+	data, out     string
+	seed          uint64
+	rounds, synth int
+	shrink        float64
+	fpDef, fpData float64
+	folds         int
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.data, "data", "", "folder of labelled data `DIR`; docs/detection-quality.md has its layout")
+	flag.StringVar(&o.out, "out", "", "write the weights to `FILE`")
+	flag.Uint64Var(&o.seed, "seed", 1, "of order and templates")
+	flag.IntVar(&o.rounds, "rounds", 6, "passes over the examples")
+	flag.IntVar(&o.synth, "templates", 3000, "rows made from templates, of each kind")
+	flag.Float64Var(&o.shrink, "shrink", 1e-6, "how fast weights without evidence shrink, per example")
+	flag.Float64Var(&o.fpDef, "false-definitions", 0.0012, "share of harmless definitions that may pass the threshold")
+	flag.Float64Var(&o.fpData, "false-data", 0.0008, "share of harmless texts that may pass the threshold")
+	flag.IntVar(&o.folds, "folds", 6, "into how many parts sources are split; 0: no validation, thresholds as they come")
+	flag.Parse()
+	if err := run(o, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(o options, w io.Writer) error {
+	if o.data == "" {
+		return errors.New("--data is missing: name the folder of labelled data")
+	}
+	rows, err := load(o.data)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("cannot train: no labelled rows in %s", o.data)
+	}
+	rows = append(rows, synthesize(o.synth, o.seed)...)
+	split(rows, o.folds)
+	var tables [2]*textscore.Table
+	var thresholds [2]float64
+	for _, h := range []textscore.Head{textscore.InDefinition, textscore.InData} {
+		mine := of(rows, h)
+		held := make([]float64, len(mine))
+		if o.folds > 0 {
+			for f := range o.folds {
+				t := fit(mine, func(r *row) bool { return r.fold != f }, o)
+				for i, r := range mine {
+					if r.fold == f {
+						held[i] = logit(t, r)
+					}
+				}
+			}
+			limit := o.fpDef
+			if h == textscore.InData {
+				limit = o.fpData
+			}
+			thresholds[h] = threshold(mine, held, limit)
+			fmt.Fprintf(w, "%s: threshold %.3f; held out by source:\n", name(h), thresholds[h])
+			table(w, mine, func(i int) bool { return held[i] >= thresholds[h] })
+		}
+		tables[h] = fit(mine, func(*row) bool { return true }, o)
+		fmt.Fprintf(w, "%s: learned from all rows:\n", name(h))
+		table(w, mine, func(i int) bool { return logit(tables[h], mine[i]) >= thresholds[h] })
+	}
+	trained := fmt.Sprintf("%d rows, seed %d, rounds %d, templates %d", len(rows), o.seed, o.rounds, o.synth)
+	m := textscore.Assemble(tables, thresholds, [2]float64{0.8, 0.8}, trained)
+	if o.out == "" {
+		return nil
+	}
+	if err := os.WriteFile(o.out, m.Append(nil), 0o644); err != nil {
+		return fmt.Errorf("cannot write weights: %w", err)
+	}
+	return nil
+}
+
+func name(h textscore.Head) string {
+	if h == textscore.InDefinition {
+		return "definitions"
+	}
+	return "data"
+}
+
+func of(rows []*row, h textscore.Head) (out []*row) {
+	for _, r := range rows {
+		if r.head == h {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// split puts each source into one part. Sources of attacks go round, so that each part has some; synthetic rows are never held out.
+func split(rows []*row, folds int) {
+	if folds <= 0 {
+		return
+	}
+	part := map[string]int{}
+	var attacks []string
+	for _, r := range rows {
+		if r.bad && !r.synth && !slices.Contains(attacks, r.source) {
+			attacks = append(attacks, r.source)
+		}
+	}
+	sort.Strings(attacks)
+	for i, s := range attacks {
+		part[s] = i % folds
+	}
+	for _, r := range rows {
+		switch p, ok := part[r.source]; {
+		case r.synth:
+			r.fold = -1
+		case ok:
+			r.fold = p
+		default:
+			r.fold = hash(r.source) % folds
+		}
+	}
+}
+
+func fit(rows []*row, use func(*row) bool, o options) *textscore.Table {
+	var ex []textscore.Labelled
+	bad, good := 0.0, 0.0
+	for _, r := range rows {
+		if !use(r) {
+			continue
+		}
+		for i := range r.examples {
+			ex = append(ex, textscore.Labelled{Example: &r.examples[i], Bad: r.isBad[i], Weight: r.weight})
+			if r.isBad[i] {
+				bad += r.weight
+			} else {
+				good += r.weight
+			}
+		}
+	}
+	if bad > 0 && good > bad { // half way to balance
+		up := min(good/bad, 12)
+		for i := range ex {
+			if ex[i].Bad {
+				ex[i].Weight *= up / 2
+			}
+		}
+	}
+	return textscore.Fit(ex, o.rounds, o.shrink, o.seed)
+}
+
+// logit is that of a row's worst sentence.
+func logit(t *textscore.Table, r *row) float64 {
+	best := -1e9
+	for i := range r.examples {
+		best = max(best, t.Logit(&r.examples[i]))
+	}
+	return best
+}
+
+// lenient are kinds of harmless rows that come from one source each, so that none of their kind is left when they are held out: texts
+// that are nothing but a request, and letters in which customers ask for things.
+var lenient = map[string]float64{"data/requests": 0.08, "data/prose": 0.006}
+
+// threshold is what the share limit of harmless rows reaches, in the worst of the kinds of them.
+func threshold(rows []*row, z []float64, limit float64) float64 {
+	by := map[string][]float64{}
+	for i, r := range rows {
+		if !r.bad && !r.synth {
+			by[r.slice] = append(by[r.slice], z[i])
+		}
+	}
+	out := -1e9
+	for s, list := range by {
+		slices.Sort(list)
+		k := int(float64(len(list)) * limit)
+		if l, ok := lenient[s]; ok {
+			k = int(float64(len(list)) * l)
+		}
+		out = max(out, list[len(list)-1-k])
+	}
+	return out + 0.01
+}
+
+// table prints for each kind of rows, and each source of attacks, how many are hit.
+func table(w io.Writer, rows []*row, hit func(i int) bool) {
+	type count struct{ n, hits int }
+	by := map[string]*count{}
+	for i, r := range rows {
+		keys := []string{r.slice}
+		if r.bad && !r.synth {
+			keys = append(keys, r.slice+" "+r.source)
+		}
+		for _, k := range keys {
+			if by[k] == nil {
+				by[k] = &count{}
+			}
+			by[k].n++
+			if hit(i) {
+				by[k].hits++
+			}
+		}
+	}
+	for _, k := range sorted(by) {
+		c := by[k]
+		fmt.Fprintf(w, "  %-70s %6d %6d %6.2f %%\n", strings.TrimSpace(k), c.n, c.hits, 100*float64(c.hits)/float64(c.n))
+	}
+}
+
+func sorted[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

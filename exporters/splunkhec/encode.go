@@ -5,8 +5,8 @@ package splunkhec
 import (
 	"bytes"
 	"encoding/hex"
-	"reflect"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/finding"
@@ -60,17 +60,9 @@ func (e *encoder) envelope(b []byte, rec *sink.Record, head string, withMessage 
 	b = append(b, head...)
 	b = append(b, `,"fields":{`...)
 	if rec.Finding != nil {
-		v := reflect.ValueOf(&rec.Finding.Fields).Elem()
-		for i := range e.indexedFindings {
-			c := &e.indexedFindings[i]
-			b = c.appendIndexed(b, v.Field(c.index))
-		}
+		b = appendIndexed(b, e.indexedFindings, unsafe.Pointer(&rec.Finding.Fields))
 	} else {
-		v := reflect.ValueOf(&rec.Event.Fields).Elem()
-		for i := range e.indexedEvents {
-			c := &e.indexedEvents[i]
-			b = c.appendIndexed(b, v.Field(c.index))
-		}
+		b = appendIndexed(b, e.indexedEvents, unsafe.Pointer(&rec.Event.Fields))
 	}
 	b = append(b, `},"event":`...)
 	b = e.event(b, rec, withMessage)
@@ -93,21 +85,12 @@ func (e *encoder) event(b []byte, rec *sink.Record, withMessage bool) []byte {
 
 func (e *encoder) findingFields(b []byte, f *finding.Finding) []byte {
 	b = appendString(appendKey(b, fieldName), finding.EventName)
-	v := reflect.ValueOf(&f.Fields).Elem()
-	for i := range e.findings {
-		c := &e.findings[i]
-		b, _ = c.append(b, v.Field(c.index))
-	}
-	return b
+	return appendColumns(b, e.findings, unsafe.Pointer(&f.Fields))
 }
 
 func (e *encoder) eventFields(b []byte, ev *event.Event, withMessage bool) []byte {
 	b = appendString(appendKey(b, fieldName), ev.Name)
-	v := reflect.ValueOf(&ev.Fields).Elem()
-	for i := range e.events {
-		c := &e.events[i]
-		b, _ = c.append(b, v.Field(c.index))
-	}
+	b = appendColumns(b, e.events, unsafe.Pointer(&ev.Fields))
 	if !ev.TraceID.IsEmpty() {
 		b = appendHex(appendKey(b, sink.FieldTraceID), ev.TraceID[:])
 	}

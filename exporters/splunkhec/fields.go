@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"unsafe"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/finding"
@@ -31,14 +32,32 @@ var (
 	}
 )
 
-// column is one field of the schema: its place in the struct of fields and how to write it.
+// column is one field of the schema: where in the struct of fields it is and how to write it. The structs are generated from the schema and have
+// about a hundred fields, most of them empty in any record: reading them by reflection costs more than everything else about an event, so they
+// are read by their offset. columns, which alone makes columns, takes offset and type from the struct itself.
 type column struct {
 	name    string
-	index   int
-	kind    reflect.Kind
-	elem    reflect.Kind // of a map's values
-	time    bool         // ns since 1970: written as epoch seconds
+	offset  uintptr
+	typ     fieldType
+	time    bool // ns since 1970: written as epoch seconds
 	indexed bool
+}
+
+type fieldType int
+
+const (
+	typeString fieldType = iota + 1
+	typeInt
+	typeBool
+	typeFloat
+	typeStrings
+	typeLabels
+	typeScores
+)
+
+var fieldTypes = map[reflect.Type]fieldType{
+	reflect.TypeFor[string](): typeString, reflect.TypeFor[int64](): typeInt, reflect.TypeFor[bool](): typeBool, reflect.TypeFor[float64](): typeFloat,
+	reflect.TypeFor[[]string](): typeStrings, reflect.TypeFor[map[string]string](): typeLabels, reflect.TypeFor[map[string]float64](): typeScores,
 }
 
 // Fields that hold a time. They are numbers of nanoseconds in the schema.
@@ -52,10 +71,11 @@ func columns(t reflect.Type, fields []sinkField, first, indexed []string) []colu
 		if !ok || f.raw || f.clickHouse == "-" {
 			return
 		}
-		c := column{name: f.column, index: sf.Index[0], kind: sf.Type.Kind(), time: slices.Contains(times, f.column), indexed: slices.Contains(indexed, f.column)}
-		if c.kind == reflect.Map {
-			c.elem = sf.Type.Elem().Kind()
+		typ, ok := fieldTypes[sf.Type]
+		if !ok {
+			return // a list of structs or numbers, for detectors
 		}
+		c := column{name: f.column, offset: sf.Offset, typ: typ, time: slices.Contains(times, f.column), indexed: slices.Contains(indexed, f.column)}
 		out = append(out, c)
 	}
 	for _, name := range first {
@@ -113,67 +133,73 @@ func EmittedFields() []string {
 	return out
 }
 
-// append appends the field's value and reports whether it has one: zero values are left out.
-func (c *column) append(b []byte, v reflect.Value) ([]byte, bool) {
-	switch c.kind {
-	case reflect.String:
-		if s := v.String(); s != "" {
-			return appendString(appendKey(b, c.name), s), true
-		}
-	case reflect.Int64:
-		if n := v.Int(); n != 0 {
-			b = appendKey(b, c.name)
-			if c.time && n > 0 {
-				return appendEpoch(b, n), true
+// appendColumns appends the fields that have a value. p points to the struct that the columns were made for.
+func appendColumns(b []byte, cols []column, p unsafe.Pointer) []byte {
+	for i := range cols {
+		c := &cols[i]
+		at := unsafe.Add(p, c.offset)
+		switch c.typ {
+		case typeString:
+			if s := *(*string)(at); s != "" {
+				b = appendString(appendKey(b, c.name), s)
 			}
-			return strconv.AppendInt(b, n, 10), true
-		}
-	case reflect.Bool:
-		if v.Bool() {
-			return append(appendKey(b, c.name), "true"...), true
-		}
-	case reflect.Float64:
-		if f := v.Float(); f != 0 {
-			return appendFloat(appendKey(b, c.name), f), true
-		}
-	case reflect.Slice:
-		if v.Len() > 0 {
-			if list, ok := v.Interface().([]string); ok {
-				return appendStrings(appendKey(b, c.name), list), true
+		case typeInt:
+			if n := *(*int64)(at); n != 0 {
+				b = appendKey(b, c.name)
+				if c.time && n > 0 {
+					b = appendEpoch(b, n)
+				} else {
+					b = strconv.AppendInt(b, n, 10)
+				}
 			}
-		}
-	case reflect.Map:
-		if v.Len() > 0 {
-			switch m := v.Interface().(type) {
-			case map[string]string:
-				return appendMap(appendKey(b, c.name), m, appendString), true
-			case map[string]float64:
-				return appendMap(appendKey(b, c.name), m, appendFloat), true
+		case typeBool:
+			if *(*bool)(at) {
+				b = append(appendKey(b, c.name), "true"...)
+			}
+		case typeFloat:
+			if f := *(*float64)(at); f != 0 {
+				b = appendFloat(appendKey(b, c.name), f)
+			}
+		case typeStrings:
+			if l := *(*[]string)(at); len(l) > 0 {
+				b = appendStrings(appendKey(b, c.name), l)
+			}
+		case typeLabels:
+			if m := *(*map[string]string)(at); len(m) > 0 {
+				b = appendMap(appendKey(b, c.name), m, appendString)
+			}
+		case typeScores:
+			if m := *(*map[string]float64)(at); len(m) > 0 {
+				b = appendMap(appendKey(b, c.name), m, appendFloat)
 			}
 		}
 	}
-	return b, false
+	return b
 }
 
-// appendIndexed appends the field as an indexed one: HEC takes strings and lists of strings only.
-func (c *column) appendIndexed(b []byte, v reflect.Value) []byte {
-	switch c.kind {
-	case reflect.String:
-		if s := v.String(); s != "" {
-			return appendString(appendIndexedKey(b, c.name), s)
-		}
-	case reflect.Int64:
-		if n := v.Int(); n != 0 {
-			b = append(appendIndexedKey(b, c.name), '"')
-			return append(strconv.AppendInt(b, n, 10), '"')
-		}
-	case reflect.Bool:
-		if v.Bool() {
-			return append(appendIndexedKey(b, c.name), `"true"`...)
-		}
-	case reflect.Slice:
-		if list, ok := v.Interface().([]string); ok && len(list) > 0 {
-			return appendStrings(appendIndexedKey(b, c.name), list)
+// appendIndexed appends fields as indexed ones: HEC takes strings and lists of strings only.
+func appendIndexed(b []byte, cols []column, p unsafe.Pointer) []byte {
+	for i := range cols {
+		c := &cols[i]
+		at := unsafe.Add(p, c.offset)
+		switch c.typ {
+		case typeString:
+			if s := *(*string)(at); s != "" {
+				b = appendString(appendIndexedKey(b, c.name), s)
+			}
+		case typeInt:
+			if n := *(*int64)(at); n != 0 {
+				b = append(appendIndexedKey(b, c.name), '"')
+				b = append(strconv.AppendInt(b, n, 10), '"')
+			}
+		case typeBool:
+			if *(*bool)(at) {
+				b = append(appendIndexedKey(b, c.name), `"true"`...)
+			}
+		case typeStrings:
+			if l := *(*[]string)(at); len(l) > 0 {
+				b = appendStrings(appendIndexedKey(b, c.name), l)
+			}
 		}
 	}
 	return b

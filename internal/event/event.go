@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"maps"
 	"strings"
 	"unicode/utf8"
 
@@ -182,6 +183,35 @@ func Decode(res pcommon.Resource, lr plog.LogRecord, e *Event) {
 	}
 	res.Attributes().Range(set)
 	lr.Attributes().Range(set)
+}
+
+// DecodeOver is Decode where base was decoded from the resource and an empty record: readers of a batch decode each resource once. e shares
+// base's lists and maps, which must not be changed.
+func DecodeOver(base *Event, lr plog.LogRecord, e *Event) {
+	*e = *base
+	e.Name, e.Time, e.Received = lr.EventName(), int64(lr.Timestamp()), int64(lr.ObservedTimestamp())
+	e.TraceID, e.SpanID = lr.TraceID(), lr.SpanID()
+	switch b := lr.Body(); b.Type() {
+	case pcommon.ValueTypeEmpty:
+	case pcommon.ValueTypeBytes:
+		e.Body = string(b.Bytes().AsRaw())
+	default:
+		e.Body = b.AsString()
+	}
+	own := false
+	for k, v := range lr.Attributes().All() {
+		if e.setAttr(k, v) {
+			continue
+		}
+		if !own {
+			own = true
+			e.Extra = maps.Clone(e.Extra)
+			if e.Extra == nil {
+				e.Extra = make(map[string]string)
+			}
+		}
+		e.Extra[k] = v.AsString()
+	}
 }
 
 // Encode writes e to an empty log record.

@@ -128,3 +128,29 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestDecodeOver(t *testing.T) {
+	res := pcommon.NewResource()
+	for k, v := range map[string]string{AttrTenant: "acme", AttrTool: "resource's", "x": "1", "y": "2"} {
+		res.Attributes().PutStr(k, v)
+	}
+	lrs := plog.NewScopeLogs().LogRecords()
+	for i, attrs := range []map[string]string{{AttrTool: "own", "x": "own"}, {}, {AttrID: "e", "z": "3"}} {
+		lr := lrs.AppendEmpty()
+		lr.SetEventName(NameRequest)
+		lr.SetTimestamp(pcommon.Timestamp(i))
+		lr.Body().SetStr("b")
+		for k, v := range attrs {
+			lr.Attributes().PutStr(k, v)
+		}
+	}
+	var base, got, want Event
+	Decode(res, plog.NewLogRecord(), &base)
+	for _, lr := range lrs.All() {
+		DecodeOver(&base, lr, &got)
+		Decode(res, lr, &want)
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}

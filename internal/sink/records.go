@@ -6,6 +6,7 @@ import (
 	"context"
 	"iter"
 	"strconv"
+	"strings"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -75,6 +76,7 @@ func (r *Record) Tenant() string {
 type Reader struct {
 	filter *Filter
 	tel    *Telemetry
+	base   event.Event // of the resource
 	event  event.Event
 	find   finding.Finding
 	rec    Record
@@ -99,6 +101,7 @@ func (r *Reader) Read(ctx context.Context, ld plog.Logs) iter.Seq[*Record] {
 		}()
 		for _, rl := range ld.ResourceLogs().All() {
 			res := rl.Resource()
+			event.Decode(res, noRecord, &r.base)
 			for _, sl := range rl.ScopeLogs().All() {
 				for _, lr := range sl.LogRecords().All() {
 					index++
@@ -120,6 +123,8 @@ func (r *Reader) Read(ctx context.Context, ld plog.Logs) iter.Seq[*Record] {
 	}
 }
 
+var noRecord = plog.NewLogRecord()
+
 func (r *Reader) decode(res pcommon.Resource, lr plog.LogRecord) Reason {
 	if lr.EventName() == finding.EventName {
 		finding.Decode(res, lr, &r.find)
@@ -130,7 +135,7 @@ func (r *Reader) decode(res pcommon.Resource, lr plog.LogRecord) Reason {
 		}
 		return reason
 	}
-	event.Decode(res, lr, &r.event)
+	event.DecodeOver(&r.base, lr, &r.event)
 	r.rec.Event, r.rec.Finding = &r.event, nil
 	reason := r.filter.Event(&r.event)
 	if reason == "" {
@@ -145,8 +150,8 @@ func (r *Reader) decode(res pcommon.Resource, lr plog.LogRecord) Reason {
 // dropRaw is a last line: a configuration that sends RAW to a sink must not send what is raw by its name.
 func dropRaw(e *event.Event) {
 	e.RawAuthorization, e.RawURL, e.RawHeaders, e.BodySHA256 = "", "", nil, ""
-	for k := range e.Extra {
-		if len(k) >= len(event.RawPrefix) && k[:len(event.RawPrefix)] == event.RawPrefix {
+	for k := range e.Extra { // shared with the resource's other records, of which it must go as well
+		if strings.HasPrefix(k, event.RawPrefix) {
 			delete(e.Extra, k)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	"github.com/mcpsiem/mcpsiem/internal/launch"
 	"github.com/mcpsiem/mcpsiem/internal/tap"
 	"github.com/mcpsiem/mcpsiem/internal/tapio"
 )
@@ -77,7 +78,7 @@ func runStdio(f *flags, args []string) error {
 			mu.Unlock()
 			return got.Open(tap.StreamInfo{
 				Server: r.name, Transport: event.TransportStdio, Labels: labels, Tenant: r.tenant,
-				Command: program, PID: pid, ParentCommand: parentCommand(),
+				Command: program, Package: launch.Package(args), PID: pid, ParentCommand: parentCommand(),
 			}), nil
 		},
 		Finish: func(ctx context.Context) error {

@@ -50,6 +50,7 @@ type eventFields struct {
 	PID                    proto.ColUInt32
 	ParentCommand          lowCard
 	Command                lowCard
+	Package                lowCard
 	Transport              lowCard
 	NetworkTransport       lowCard
 	NetworkProtocol        lowCard
@@ -149,6 +150,7 @@ func (c *eventFields) appendFields(r *event.Fields) {
 	c.PID.Append(uint32(c.clamp(r.PID, 0, math.MaxUint32)))
 	c.ParentCommand.append(&c.notes, r.ParentCommand)
 	c.Command.append(&c.notes, r.Command)
+	c.Package.append(&c.notes, r.Package)
 	c.Transport.append(&c.notes, r.Transport)
 	c.NetworkTransport.append(&c.notes, r.NetworkTransport)
 	c.NetworkProtocol.append(&c.notes, r.NetworkProtocol)
@@ -249,6 +251,7 @@ func (c *eventFields) inputFields() proto.Input {
 		{Name: "pid", Data: &c.PID},
 		{Name: "parent_command", Data: &c.ParentCommand},
 		{Name: "command", Data: &c.Command},
+		{Name: "package", Data: &c.Package},
 		{Name: "transport", Data: &c.Transport},
 		{Name: "network_transport", Data: &c.NetworkTransport},
 		{Name: "network_protocol", Data: &c.NetworkProtocol},

@@ -48,6 +48,7 @@ const (
 	AttrPID                    = "process.pid"
 	AttrParentCommand          = "mcpsiem.process.parent_command"
 	AttrCommand                = "process.executable.name"
+	AttrPackage                = "mcpsiem.process.package"
 	AttrTransport              = "mcpsiem.transport"
 	AttrNetworkTransport       = "network.transport"
 	AttrNetworkProtocol        = "network.protocol.name"
@@ -155,6 +156,7 @@ type Fields struct {
 	PID                    int64              `json:"process.pid,omitempty" expr:"pid"`                                       // Process id of the tapped server (stdio).
 	ParentCommand          string             `json:"mcpsiem.process.parent_command,omitempty" expr:"parent_command"`         // Executable name of the process that started the tap (stdio): usually the MCP host.
 	Command                string             `json:"process.executable.name,omitempty" expr:"command"`                       // Executable of the tapped server (stdio), without arguments.
+	Package                string             `json:"mcpsiem.process.package,omitempty" expr:"package"`                       // Package that the server's command line runs through npx, uvx, docker and their like (stdio), e.g. npm:@scope/name@1.2; no other argument.
 	Transport              string             `json:"mcpsiem.transport,omitempty" expr:"transport"`                           // stdio, streamable_http, http_sse, unknown.
 	NetworkTransport       string             `json:"network.transport,omitempty" expr:"network_transport"`                   // pipe or tcp.
 	NetworkProtocol        string             `json:"network.protocol.name,omitempty" expr:"network_protocol"`                // http where HTTP carries it.
@@ -298,6 +300,8 @@ func (e *Fields) setAttr(k string, v pcommon.Value) bool {
 		e.ParentCommand = v.AsString()
 	case AttrCommand:
 		e.Command = v.AsString()
+	case AttrPackage:
+		e.Package = v.AsString()
 	case AttrTransport:
 		e.Transport = v.AsString()
 	case AttrNetworkTransport:
@@ -547,6 +551,9 @@ func (e *Fields) putAttrs(m pcommon.Map) {
 	if e.Command != "" {
 		m.PutStr(AttrCommand, e.Command)
 	}
+	if e.Package != "" {
+		m.PutStr(AttrPackage, e.Package)
+	}
 	if e.Transport != "" {
 		m.PutStr(AttrTransport, e.Transport)
 	}
@@ -790,6 +797,7 @@ var Schema = []Field{
 	{Go: "PID", Attr: AttrPID, Type: "int", Column: "pid", ClickHouse: "UInt32", Raw: false},
 	{Go: "ParentCommand", Attr: AttrParentCommand, Type: "string", Column: "parent_command", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "Command", Attr: AttrCommand, Type: "string", Column: "command", ClickHouse: "LowCardinality(String)", Raw: false},
+	{Go: "Package", Attr: AttrPackage, Type: "string", Column: "package", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "Transport", Attr: AttrTransport, Type: "string", Column: "transport", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "NetworkTransport", Attr: AttrNetworkTransport, Type: "string", Column: "network_transport", ClickHouse: "LowCardinality(String)", Raw: false},
 	{Go: "NetworkProtocol", Attr: AttrNetworkProtocol, Type: "string", Column: "network_protocol", ClickHouse: "LowCardinality(String)", Raw: false},

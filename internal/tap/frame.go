@@ -59,6 +59,7 @@ type StreamInfo struct {
 
 	// stdio
 	Command       string // executable of the server
+	Package       string // that its command line runs, as internal/launch names it
 	PID           int
 	ParentCommand string
 

@@ -69,7 +69,7 @@ func (d *decoder) stateOf(s *stream) *streamState {
 	b.Transport = i.Transport
 	if i.Transport == event.TransportStdio {
 		b.NetworkTransport = "pipe"
-		b.Command, b.PID, b.ParentCommand = i.Command, int64(i.PID), i.ParentCommand
+		b.Command, b.Package, b.PID, b.ParentCommand = i.Command, i.Package, int64(i.PID), i.ParentCommand
 		st.proc.conv = event.SourceID("stdio", b.TapID, strconv.FormatInt(b.TapEpoch, 10), strconv.FormatUint(s.n, 10))
 	} else {
 		b.NetworkTransport, b.NetworkProtocol = "tcp", "http"

@@ -190,7 +190,7 @@ var machine = func() map[string]bool {
 		}
 	}
 	for _, a := range []string{event.AttrLabels, event.AttrResourceURI, event.AttrPrompt, event.AttrTool, event.AttrServer, event.AttrRequestID, event.AttrClientName, event.AttrClientVersion, event.AttrServerClaimedName,
-		event.AttrServerClaimedVersion, event.AttrErrorType, event.AttrParentCommand, event.AttrCommand, event.AttrAnomalies} {
+		event.AttrServerClaimedVersion, event.AttrErrorType, event.AttrParentCommand, event.AttrCommand, event.AttrPackage, event.AttrAnomalies} {
 		delete(m, a)
 	}
 	return m

@@ -56,6 +56,7 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.events {{.OnCluster}}
     pid                        UInt32 CODEC(ZSTD(1)),
     parent_command             LowCardinality(String) CODEC(ZSTD(1)),
     command                    LowCardinality(String) CODEC(ZSTD(1)),
+    package                    LowCardinality(String) CODEC(ZSTD(1)),
     transport                  LowCardinality(String) CODEC(ZSTD(1)),
     network_transport          LowCardinality(String) CODEC(ZSTD(1)),
     network_protocol           LowCardinality(String) CODEC(ZSTD(1)),

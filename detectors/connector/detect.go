@@ -18,10 +18,11 @@ import (
 
 // detect is an engine.Host with a connection, a place for snapshots and metrics.
 type detect struct {
-	cfg  *Config
-	set  connector.Settings
-	next consumer.Logs
-	tel  *telemetry
+	cfg   *Config
+	set   connector.Settings
+	next  consumer.Logs
+	share engine.Share
+	tel   *telemetry
 
 	nc *nats.Conn // nil without nats
 
@@ -30,12 +31,12 @@ type detect struct {
 	loaded bool
 }
 
-func newDetect(set connector.Settings, cfg *Config, next consumer.Logs) (*detect, error) {
-	tel, err := newTelemetry(set.MeterProvider)
+func newDetect(set connector.Settings, cfg *Config, next consumer.Logs, share engine.Share) (*detect, error) {
+	tel, err := newTelemetry(set.MeterProvider, share)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make metrics of detect: %w", err)
 	}
-	return &detect{cfg: cfg, set: set, next: next, tel: tel}, nil
+	return &detect{cfg: cfg, set: set, next: next, share: share, tel: tel}, nil
 }
 
 func (d *detect) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
@@ -45,7 +46,7 @@ func (d *detect) Start(ctx context.Context, _ component.Host) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine.New(engine.Settings{Detectors: instances, Lateness: d.cfg.Lateness, FutureSkew: d.cfg.FutureSkew, DedupeCapacity: d.cfg.DedupeCapacity})
+	eng, err := engine.New(engine.Settings{Detectors: instances, Lateness: d.cfg.Lateness, FutureSkew: d.cfg.FutureSkew, DedupeCapacity: d.cfg.DedupeCapacity, Share: d.share})
 	if err != nil {
 		return err
 	}
@@ -63,11 +64,11 @@ func (d *detect) Start(ctx context.Context, _ component.Host) error {
 		}
 		s.Source = &stream{js}
 		if d.cfg.SnapshotBucket != "" {
-			s.Store = &bucket{js: js, bucket: d.cfg.SnapshotBucket, name: d.cfg.SnapshotName}
+			s.Store = &bucket{js: js, bucket: d.cfg.SnapshotBucket, name: d.snapshotName()}
 		}
 	}
 	if d.cfg.SnapshotDir != "" {
-		if s.Store, err = engine.NewFileStore(d.cfg.SnapshotDir, d.cfg.SnapshotName); err != nil {
+		if s.Store, err = engine.NewFileStore(d.cfg.SnapshotDir, d.snapshotName()); err != nil {
 			return err
 		}
 	}

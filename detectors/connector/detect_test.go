@@ -289,10 +289,11 @@ func (r *rig) start(s *sink, conf map[string]any) *pipeline {
 // kill ends the process without the connector's last snapshot.
 func (p *pipeline) kill() {
 	stop(p.t, p.receive)
-	d := p.detect.(*detect)
-	d.mu.Lock()
-	d.loaded = false
-	d.mu.Unlock()
+	for _, o := range p.detect.(*shares).all {
+		o.d.mu.Lock()
+		o.d.loaded = false
+		o.d.mu.Unlock()
+	}
 	stop(p.t, p.detect)
 }
 

@@ -19,5 +19,5 @@ func NewFactory() connector.Factory {
 }
 
 func createLogsToLogs(_ context.Context, set connector.Settings, cfg component.Config, next consumer.Logs) (connector.Logs, error) {
-	return newDetect(set, cfg.(*Config), next)
+	return newShares(set, cfg.(*Config), next)
 }

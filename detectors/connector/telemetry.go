@@ -15,6 +15,7 @@ type telemetry struct {
 	gauges   map[string]metric.Int64Gauge
 	last     map[series]int64
 	options  map[series]metric.MeasurementOption
+	share    engine.Share
 }
 
 // series is one metric with its attributes.
@@ -22,10 +23,10 @@ type series struct{ name, rule, severity, anomaly string }
 
 const metricPrefix = "otelcol_detect_"
 
-func newTelemetry(p metric.MeterProvider) (*telemetry, error) {
+func newTelemetry(p metric.MeterProvider, share engine.Share) (*telemetry, error) {
 	t := &telemetry{
 		counters: map[string]metric.Int64Counter{}, gauges: map[string]metric.Int64Gauge{},
-		last: map[series]int64{}, options: map[series]metric.MeasurementOption{},
+		last: map[series]int64{}, options: map[series]metric.MeasurementOption{}, share: share,
 	}
 	meter := p.Meter("github.com/mcpsiem/mcpsiem/detectors/connector")
 	for _, m := range []struct{ name, unit, doc string }{
@@ -122,6 +123,9 @@ func (t *telemetry) option(s series) metric.MeasurementOption {
 			if a.v != "" {
 				kv = append(kv, attribute.String(a.k, a.v))
 			}
+		}
+		if t.share.Partitions > 1 {
+			kv = append(kv, attribute.Int("partition", t.share.Partition))
 		}
 		o = metric.WithAttributeSet(attribute.NewSet(kv...))
 		t.options[s] = o

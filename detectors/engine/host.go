@@ -172,6 +172,16 @@ func (h *Host) SetRules(rules []Instance, sel Selector) error {
 	return nil
 }
 
+// Behind is how many messages lie between the last one that is in the state and the origin's; 0 if nothing of its stream is.
+func (h *Host) Behind(o streams.Origin) uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if top := h.done.Max(); h.pos.Stream == o.Stream && o.First > top {
+		return o.First - 1 - top
+	}
+	return 0
+}
+
 // prepare brings the state to just before the message and reports whether the message is in it already.
 func (h *Host) prepare(ctx context.Context, o streams.Origin) (bool, error) {
 	if h.pos.Stream != o.Stream {

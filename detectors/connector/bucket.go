@@ -12,13 +12,18 @@ import (
 )
 
 // bucket keeps snapshots in a JetStream object store, two of them under names that take turns, so that one is always whole.
-// It belongs to one engine at a time: the owner of the detect consumer.
+// It belongs to one engine at a time, the owner of the consumer; should two write at once, each snapshot is still whole, and of a worker's
+// first after another's none is kept.
 type bucket struct {
 	js           jetstream.JetStream
 	bucket, name string
 	next         int // which of the two names is written next
 	generation   uint64
 }
+
+// errNewer keeps a worker that lost its partition for a while from putting an older state in place of its successor's. The next snapshot, of a
+// state that has caught up by then, is kept.
+var errNewer = errors.New("another worker has made a newer snapshot")
 
 const generationHeader = "Generation" // of a snapshot, counting up
 
@@ -90,6 +95,22 @@ func (b *bucket) Save(ctx context.Context, snapshot []byte) error {
 	st, err := b.open(ctx)
 	if err != nil {
 		return err
+	}
+	for i := range 2 {
+		info, err := st.GetInfo(ctx, b.object(i))
+		if errors.Is(err, jetstream.ErrObjectNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("cannot look up a snapshot in bucket %s: %w", b.bucket, err)
+		}
+		if n, _ := strconv.ParseUint(info.Headers.Get(generationHeader), 10, 64); n > b.generation {
+			b.generation, b.next = n, 1-i
+			err = errNewer
+		}
+		if err != nil {
+			return err
+		}
 	}
 	meta := jetstream.ObjectMeta{Name: b.object(b.next), Headers: map[string][]string{generationHeader: {strconv.FormatUint(b.generation+1, 10)}}}
 	if _, err := st.Put(ctx, meta, bytes.NewReader(snapshot)); err != nil {

@@ -33,6 +33,18 @@ type Config struct {
 	DedupeCapacity int           `mapstructure:"dedupe_capacity"`
 	// Detectors is the configuration of single detectors by rule id; `enabled: false` turns one off.
 	Detectors map[string]map[string]any `mapstructure:"detectors"`
+	// Rules that people write, beside the detectors.
+	Rules RulesConfig `mapstructure:"rules"`
+}
+
+// RulesConfig says where rules come from.
+type RulesConfig struct {
+	// Builtin runs the rules that this binary brings along.
+	Builtin bool `mapstructure:"builtin"`
+	// Dirs are folders of rule files; one that does not exist is empty.
+	Dirs []string `mapstructure:"dirs"`
+	// Poll is how often the folders are read again; 0: never.
+	Poll time.Duration `mapstructure:"poll"`
 }
 
 func createDefaultConfig() component.Config {
@@ -44,6 +56,7 @@ func createDefaultConfig() component.Config {
 		Lateness:         engine.DefaultLateness,
 		FutureSkew:       engine.DefaultFutureSkew,
 		DedupeCapacity:   engine.DefaultDedupeCapacity,
+		Rules:            RulesConfig{Builtin: true, Poll: 5 * time.Second},
 	}
 }
 
@@ -60,6 +73,10 @@ func (c *Config) Validate() error {
 		return errors.New("lateness and future_skew must not be negative")
 	case c.DedupeCapacity < 1:
 		return errors.New("dedupe_capacity must be at least 1")
+	case c.Rules.Poll != 0 && c.Rules.Poll < 100*time.Millisecond:
+		return errors.New("rules.poll must be at least 100ms, or 0 to read rules at the start only")
+	case slices.Contains(c.Rules.Dirs, ""):
+		return errors.New("rules.dirs names a folder without a name")
 	}
 	if err := streams.ValidName(c.SnapshotName); err != nil {
 		return fmt.Errorf("snapshot_name: %w", err)

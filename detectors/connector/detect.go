@@ -14,6 +14,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
+	"github.com/mcpsiem/mcpsiem/detectors/rule"
+	"github.com/mcpsiem/mcpsiem/internal/audit"
 )
 
 // detect is an engine.Host with a connection, a place for snapshots and metrics.
@@ -25,10 +27,17 @@ type detect struct {
 	tel   *telemetry
 
 	nc *nats.Conn // nil without nats
+	js jetstream.JetStream
+
+	stop    context.CancelFunc // ends work
+	work    sync.WaitGroup
+	records chan audit.Record // to be written by work
 
 	mu     sync.Mutex // guards all below
 	host   *engine.Host
 	loaded bool
+	rules  *rule.Set       // the rules in force
+	off    map[string]bool // rules that were reported as off
 }
 
 func newDetect(set connector.Settings, cfg *Config, next consumer.Logs, share engine.Share) (*detect, error) {
@@ -36,7 +45,7 @@ func newDetect(set connector.Settings, cfg *Config, next consumer.Logs, share en
 	if err != nil {
 		return nil, fmt.Errorf("cannot make metrics of detect: %w", err)
 	}
-	return &detect{cfg: cfg, set: set, next: next, share: share, tel: tel}, nil
+	return &detect{cfg: cfg, set: set, next: next, share: share, tel: tel, records: make(chan audit.Record, 64)}, nil
 }
 
 func (d *detect) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
@@ -46,13 +55,21 @@ func (d *detect) Start(ctx context.Context, _ component.Host) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine.New(engine.Settings{Detectors: instances, Lateness: d.cfg.Lateness, FutureSkew: d.cfg.FutureSkew, DedupeCapacity: d.cfg.DedupeCapacity, Share: d.share})
+	set, problems, err := d.cfg.loadRules()
+	if err != nil {
+		return err
+	}
+	rules, sel, err := set.Instances()
+	if err != nil {
+		return err
+	}
+	eng, err := engine.New(engine.Settings{Detectors: instances, Rules: rules, Select: sel, Lateness: d.cfg.Lateness, FutureSkew: d.cfg.FutureSkew, DedupeCapacity: d.cfg.DedupeCapacity, Share: d.share})
 	if err != nil {
 		return err
 	}
 	s := engine.HostSettings{
 		Engine: eng, Next: d.next, Interval: d.cfg.SnapshotInterval, CatchUpLimit: d.cfg.CatchUpLimit,
-		Logger: d.set.Logger, Observe: d.tel.observe,
+		Logger: d.set.Logger, Observe: d.observe,
 	}
 	if d.cfg.NATS.HasValue() {
 		if d.nc, err = d.cfg.NATS.Get().Connect(ctx, "mcpsiem "+d.set.ID.String()); err != nil {
@@ -62,6 +79,7 @@ func (d *detect) Start(ctx context.Context, _ component.Host) error {
 		if err != nil {
 			return fmt.Errorf("cannot use JetStream: %w", err)
 		}
+		d.js = js
 		s.Source = &stream{js}
 		if d.cfg.SnapshotBucket != "" {
 			s.Store = &bucket{js: js, bucket: d.cfg.SnapshotBucket, name: d.snapshotName()}
@@ -83,6 +101,15 @@ func (d *detect) Start(ctx context.Context, _ component.Host) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.host = engine.NewHost(s)
+	d.useRules(set)
+	for _, p := range problems {
+		d.set.Logger.Error("A rule file has a fault; its rules do not run.", zap.String("file", p.File), zap.Int("line", p.Line), zap.String("fault", p.Text), zap.String("hint", p.Hint))
+	}
+	if len(problems) > 0 {
+		d.tel.reload("refused")
+		d.record(refused(problems, set))
+	}
+	d.startWork()
 	if d.cfg.SnapshotBucket != "" {
 		return nil // the server may still be away: loaded with the first batch
 	}
@@ -113,6 +140,10 @@ func (d *detect) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 
 // Shutdown makes a last snapshot. That it cannot be kept is no error: the stream holds what it would have held.
 func (d *detect) Shutdown(ctx context.Context) error {
+	if d.stop != nil {
+		d.stop()
+		d.work.Wait()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.host != nil && d.loaded {

@@ -47,6 +47,9 @@ func newTelemetry(p metric.MeterProvider, share engine.Share) (*telemetry, error
 		{"findings_sent", "{finding}", "Findings that the next component took."},
 		{"findings_lost", "{finding}", "Findings that the next component refused for good."},
 		{"snapshots", "{snapshot}", "Snapshots kept."},
+		{"rules_reloads", "{reload}", "Times that rules were read anew, by outcome: changed, refused, unreadable."},
+		{"rules_over_budget", "{event}", "Events that a rule did not judge because of what it would have cost, by rule."},
+		{"rules_disabled", "{rule}", "Times that a rule was turned off because of its cost, by rule."},
 		{"anomalies", "{anomaly}", "Events by which state or findings can be incomplete, by anomaly."},
 	} {
 		c, err := meter.Int64Counter(metricPrefix+m.name, metric.WithUnit(m.unit), metric.WithDescription(m.doc))
@@ -57,6 +60,7 @@ func newTelemetry(p metric.MeterProvider, share engine.Share) (*telemetry, error
 	}
 	for _, m := range []struct{ name, unit, doc string }{
 		{"keys", "{state}", "States kept, by rule."},
+		{"rules", "{rule}", "Rules in force."},
 		{"snapshot_size", "By", "Size of the last snapshot."},
 	} {
 		g, err := meter.Int64Gauge(metricPrefix+m.name, metric.WithUnit(m.unit), metric.WithDescription(m.doc))
@@ -100,10 +104,21 @@ func (t *telemetry) observe(h *engine.Host) {
 	}
 }
 
-// count brings a counter up to n.
+// rules says how many rules are in force.
+func (t *telemetry) rules(n int) { t.gauge(series{name: "rules"}, int64(n)) }
+
+// reload counts one reading of the rules. Unlike the others it may be called from any goroutine.
+func (t *telemetry) reload(outcome string) {
+	t.counters["rules_reloads"].Add(context.Background(), 1, metric.WithAttributes(attribute.String("outcome", outcome)))
+}
+
+// count brings a counter up to n. A count that is lower than before is that of a rule that was loaded anew.
 func (t *telemetry) count(s series, n int64) {
 	if d := n - t.last[s]; d != 0 {
 		t.last[s] = n
+		if d < 0 {
+			d = n
+		}
 		t.counters[s.name].Add(context.Background(), d, t.option(s))
 	}
 }

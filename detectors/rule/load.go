@@ -1,8 +1,6 @@
 package rule
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,8 +58,8 @@ const maxRules = 5000
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{1,63}$`)
 
 // Parse compiles documents into a set. It gives what is right even where there are problems, so that one bad file need not take the
-// others with it; whether that will do is the caller's to say.
-func Parse(docs []Document) (*Set, Problems) {
+// others with it; whether that will do is the caller's to say. reserved are ids that are not to be had.
+func Parse(docs []Document, reserved ...string) (*Set, Problems) {
 	type item struct {
 		n       *yaml.Node
 		file    string
@@ -72,11 +70,7 @@ func Parse(docs []Document) (*Set, Problems) {
 	overrides := map[string]Override{}
 	overriddenAt, definedAt := map[string]Problem{}, map[string]Problem{}
 	var rules []item
-	h := sha256.New()
 	for _, d := range docs {
-		fmt.Fprintf(h, "%d %d ", len(d.Name), len(d.Text))
-		h.Write([]byte(d.Name))
-		h.Write(d.Text)
 		nodes, p := documents(d.Name, d.Text)
 		problems = append(problems, p...)
 		for _, n := range nodes {
@@ -137,6 +131,10 @@ func Parse(docs []Document) (*Set, Problems) {
 			continue
 		}
 		built.Builtin = it.builtin
+		if slices.Contains(reserved, f.ID) {
+			problems = append(problems, Problem{File: it.file, Line: r.lines["id"], Text: fmt.Sprintf("the id %s is that of a detector", f.ID), Hint: "choose another id"})
+			continue
+		}
 		if other := at[f.ID]; other != nil {
 			problems = append(problems, Problem{File: it.file, Line: r.lines["id"], Text: fmt.Sprintf("the id %s is taken by %s:%d", f.ID, other.Source, other.Line), Hint: "ids are never shared; an override in a macros file changes a rule that is not yours"})
 			continue
@@ -166,7 +164,7 @@ func Parse(docs []Document) (*Set, Problems) {
 	byID := func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) }
 	slices.SortFunc(s.Rules, byID)
 	slices.SortFunc(s.Off, byID)
-	s.Hash = hex.EncodeToString(h.Sum(nil)[:8])
+	s.Hash = HashOf(docs)
 	s.index = newIndex(s.Rules)
 	return s, problems
 }

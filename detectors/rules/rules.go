@@ -31,22 +31,25 @@ func Documents() ([]rule.Document, error) {
 	return out, nil
 }
 
-// Load compiles the built-in rules together with those of folders. Problems of the folders' files are told beside what is right.
-func Load(builtin bool, dirs ...string) (*rule.Set, rule.Problems, error) {
-	var docs []rule.Document
-	if builtin {
-		var err error
-		if docs, err = Documents(); err != nil {
-			return nil, nil, err
-		}
+// Load compiles the built-in rules, if they are wanted, together with those of folders. Problems of the folders' files are told
+// beside what is right. reserved are ids that rules cannot have.
+func Load(builtin bool, dirs []string, reserved ...string) (*rule.Set, rule.Problems, error) {
+	docs, err := rule.ReadDirs(dirs)
+	if err != nil {
+		return nil, nil, err
 	}
-	for _, d := range dirs {
-		more, err := rule.ReadDir(d)
+	return With(builtin, docs, reserved...)
+}
+
+// With is Load of documents that are read already.
+func With(builtin bool, docs []rule.Document, reserved ...string) (*rule.Set, rule.Problems, error) {
+	if builtin {
+		own, err := Documents()
 		if err != nil {
 			return nil, nil, err
 		}
-		docs = append(docs, more...)
+		docs = append(own, docs...)
 	}
-	s, p := rule.Parse(docs)
+	s, p := rule.Parse(docs, reserved...)
 	return s, p, nil
 }

@@ -12,7 +12,7 @@ import (
 
 // Every rule of the pack is right, says what an analyst needs, and fires where its fixtures say so and nowhere else.
 func TestPack(t *testing.T) {
-	s, problems, err := Load(true)
+	s, problems, err := Load(true, nil)
 	if err != nil || len(problems) > 0 {
 		t.Fatal(err, problems)
 	}

@@ -8,9 +8,11 @@ package detectors
 import (
 	"github.com/mcpsiem/mcpsiem/detectors/anonymousaccess"
 	"github.com/mcpsiem/mcpsiem/detectors/approval"
+	"github.com/mcpsiem/mcpsiem/detectors/archive"
 	"github.com/mcpsiem/mcpsiem/detectors/budget"
 	"github.com/mcpsiem/mcpsiem/detectors/capturegap"
 	"github.com/mcpsiem/mcpsiem/detectors/captureloss"
+	"github.com/mcpsiem/mcpsiem/detectors/channel"
 	"github.com/mcpsiem/mcpsiem/detectors/climb"
 	"github.com/mcpsiem/mcpsiem/detectors/contenttaint"
 	"github.com/mcpsiem/mcpsiem/detectors/costspike"
@@ -23,17 +25,20 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/enumeration"
 	"github.com/mcpsiem/mcpsiem/detectors/execution"
 	"github.com/mcpsiem/mcpsiem/detectors/injection"
+	"github.com/mcpsiem/mcpsiem/detectors/newdestination"
 	"github.com/mcpsiem/mcpsiem/detectors/offhours"
 	"github.com/mcpsiem/mcpsiem/detectors/protocolanomaly"
 	"github.com/mcpsiem/mcpsiem/detectors/ratelimit"
 	"github.com/mcpsiem/mcpsiem/detectors/runaway"
 	"github.com/mcpsiem/mcpsiem/detectors/scopegrowth"
+	"github.com/mcpsiem/mcpsiem/detectors/slowdrip"
 	"github.com/mcpsiem/mcpsiem/detectors/steered"
 	"github.com/mcpsiem/mcpsiem/detectors/tokenhygiene"
 	"github.com/mcpsiem/mcpsiem/detectors/tokenstuffing"
 	"github.com/mcpsiem/mcpsiem/detectors/tooldrift"
 	"github.com/mcpsiem/mcpsiem/detectors/toolloop"
 	"github.com/mcpsiem/mcpsiem/detectors/toxicflow"
+	"github.com/mcpsiem/mcpsiem/detectors/volume"
 )
 
 //go:generate go test . -run TestDocs -update
@@ -46,6 +51,11 @@ var All = []engine.Definition{
 	toxicflow.Definition,
 	steered.Definition,
 	contenttaint.Definition,
+	channel.Definition,
+	newdestination.Definition,
+	slowdrip.Definition,
+	volume.Definition,
+	archive.Definition,
 	toolloop.Definition,
 	destructive.Definition,
 	climb.Definition,

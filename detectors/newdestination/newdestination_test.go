@@ -1,0 +1,9 @@
+package newdestination
+
+import (
+	"testing"
+
+	"github.com/mcpsiem/mcpsiem/detectors/detecttest"
+)
+
+func TestFixtures(t *testing.T) { detecttest.RunDir(t, "testdata", Definition) }

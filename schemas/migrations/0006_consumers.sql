@@ -3,6 +3,9 @@
 -- An event is looked up by its id alone: from a finding's evidence, from a link in Splunk or Elastic.
 ALTER TABLE {{.Database}}.events {{.OnCluster}} ADD INDEX IF NOT EXISTS ids event_id TYPE bloom_filter(0.01) GRANULARITY 4;
 
+-- Acts are few among many messages.
+ALTER TABLE {{.Database}}.events {{.OnCluster}} ADD INDEX IF NOT EXISTS acts audit_action TYPE set(64) GRANULARITY 1;
+
 -- Every consumer of a stream, as the ledger saw it every few seconds, kept for two weeks.
 --   pending      messages that it has not been given yet; ack_pending those that it has and has not confirmed
 --   ack_floor    all messages up to this one are confirmed; last_seq is the stream's last

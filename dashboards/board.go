@@ -1,0 +1,138 @@
+// What all dashboards have in common: uid, variables, links, and the conditions that the variables stand for.
+
+package dashboards
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
+
+// Uids of the dashboards. Links lead to them.
+const (
+	uidSOC       = "mcpsiem-soc"
+	uidFinding   = "mcpsiem-finding"
+	uidPrincipal = "mcpsiem-principal"
+	uidEvent     = "mcpsiem-event"
+	uidInventory = "mcpsiem-inventory"
+	uidData      = "mcpsiem-data"
+	uidCost      = "mcpsiem-cost"
+	uidAccess    = "mcpsiem-access"
+	uidAudit     = "mcpsiem-audit"
+	uidHealth    = "mcpsiem-health"
+)
+
+// Conditions. Columns of these names are in events, findings and most views. An empty choice is no condition, so that a
+// column is read only where it narrows.
+const (
+	byTenant    = "$__conditionalAll(tenant IN (${tenant:singlequote}), $tenant)"
+	byPrincipal = "$__conditionalAll(principal_id IN (${principal:singlequote}), $principal)"
+	byServer    = "$__conditionalAll(server IN (${server:singlequote}), $server)"
+	byTool      = "$__conditionalAll(tool IN (${tool:singlequote}), $tool)"
+	bySeverity  = "$__conditionalAll(severity IN (${severity:singlequote}), $severity)"
+
+	byAll     = byTenant + " AND " + byPrincipal + " AND " + byServer + " AND " + byTool
+	byFinding = byAll + " AND " + bySeverity
+
+	// Exchanges by their answers, which repeat the request's method, tool and principal.
+	answers = "kind IN ('response', 'error') AND direction = 'server_to_client'"
+	failure = "outcome NOT IN ('', 'ok', 'input_required')"
+
+	eventsInTime   = "FROM events WHERE $__timeFilter(ts) AND " + byAll
+	findingsInTime = "FROM mcp_findings WHERE $__timeFilter(raised) AND " + byFinding
+)
+
+// Links that keep the time range and the tenant.
+const (
+	keep        = "&${__url_time_range}&${tenant:queryparam}&${datasource:queryparam}"
+	toFinding   = "/d/" + uidFinding + "?var-finding=${__data.fields[\"finding_id\"]}" + keep
+	toEvent     = "/d/" + uidEvent + "?var-event=${__data.fields[\"event_id\"]}" + keep
+	toPrincipal = "/d/" + uidPrincipal + "?var-principal=${__data.fields[\"principal_id\"]}" + keep
+	toServer    = "/d/" + uidInventory + "?var-server=${__data.fields[\"server\"]}" + keep
+	toTool      = "/d/" + uidInventory + "?var-server=${__data.fields[\"server\"]}&var-tool=${__data.fields[\"tool\"]}" + keep
+	toConverse  = "/d/" + uidPrincipal + "?var-conversation=${__data.fields[\"conversation_id\"]}&var-principal=${__data.fields[\"principal_id\"]}" + keep
+)
+
+// Columns that look the same wherever they stand.
+var (
+	colFinding   = column{name: "finding_id", link: toFinding, width: 110}
+	colEvent     = column{name: "event_id", link: toEvent, width: 110}
+	colPrincipal = column{name: "principal_id", link: toPrincipal}
+	colServer    = column{name: "server", link: toServer}
+	colTool      = column{name: "tool", link: toTool}
+	colConverse  = column{name: "conversation_id", link: toConverse, width: 120}
+	colSeverity  = column{name: "severity", coloured: true, width: 110}
+	colStatus    = column{name: "status", coloured: true, width: 120}
+	colOutcome   = column{name: "outcome", coloured: true, width: 110}
+	colSummary   = column{name: "summary", wrap: true, inspection: true}
+	colMS        = column{name: "ms", unit: "ms", width: 90}
+)
+
+// Board is one dashboard.
+type Board struct {
+	Uid   string
+	build *dashboard.DashboardBuilder
+}
+
+// newBoard begins a dashboard. since is its time range, as Grafana writes it.
+func newBoard(uid, title, doc, since string) *Board {
+	b := dashboard.NewDashboardBuilder("mcpsiem / "+title).Uid(uid).Description(doc).Tags([]string{"mcpsiem"}).
+		Time(since, "now").Refresh("1m").Timezone(common.TimeZoneBrowser).Tooltip(dashboard.DashboardCursorSyncCrosshair).Editable().
+		Link(dashboard.NewDashboardLinkBuilder("mcpsiem").Type(dashboard.DashboardLinkTypeDashboards).Tags([]string{"mcpsiem"}).AsDropdown(true).KeepTime(true).IncludeVars(true)).
+		WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Store").Type(datasourceType))
+	return &Board{uid, b}
+}
+
+// in is the window of the variables' queries: names seen within the dashboard's time range.
+func (b *Board) choice(name, label, sql string) *Board {
+	b.build.WithVariable(dashboard.NewQueryVariableBuilder(name).Label(label).Datasource(datasource()).
+		Query(dashboard.StringOrMap{String: cog.ToPtr(sql)}).Definition(sql).
+		Refresh(dashboard.VariableRefreshOnTimeRangeChanged).Sort(dashboard.VariableSortAlphabeticalAsc).Multi(true).IncludeAll(true).
+		Current(dashboard.VariableOption{
+			Text: dashboard.StringOrArrayOfString{ArrayOfString: []string{"All"}}, Value: dashboard.StringOrArrayOfString{ArrayOfString: []string{"$__all"}},
+		}))
+	return b
+}
+
+// tenants adds tenant: those with definitions, seals, or events on the last day of the range.
+func (b *Board) tenants() *Board {
+	return b.choice("tenant", "Tenant", `SELECT tenant FROM (SELECT tenant FROM seal_checkpoints UNION DISTINCT SELECT tenant FROM tool_catalogue UNION DISTINCT SELECT tenant FROM events WHERE ts > $__toTime - INTERVAL 1 DAY AND ts <= $__toTime) GROUP BY tenant ORDER BY tenant`)
+}
+
+// traffic adds tenant, principal, server and tool.
+func (b *Board) traffic() *Board {
+	return b.
+		tenants().
+		choice("principal", "Principal", "SELECT principal_id FROM events WHERE $__timeFilter(ts) AND "+byTenant+" AND principal_id != '' GROUP BY principal_id ORDER BY count() DESC LIMIT 1000").
+		choice("server", "Server", "SELECT DISTINCT server FROM events WHERE $__timeFilter(ts) AND "+byTenant+" AND server != '' ORDER BY server LIMIT 1000").
+		choice("tool", "Tool", "SELECT tool FROM events WHERE $__timeFilter(ts) AND "+byTenant+" AND "+byServer+" AND tool != '' GROUP BY tool ORDER BY count() DESC LIMIT 1000")
+}
+
+// severities adds severity.
+func (b *Board) severities() *Board {
+	b.build.WithVariable(dashboard.NewCustomVariableBuilder("severity").Label("Severity").
+		Values(dashboard.StringOrMap{String: cog.ToPtr("critical,high,medium,low,informational")}).Multi(true).IncludeAll(true).
+		Current(dashboard.VariableOption{
+			Text: dashboard.StringOrArrayOfString{ArrayOfString: []string{"All"}}, Value: dashboard.StringOrArrayOfString{ArrayOfString: []string{"$__all"}},
+		}))
+	return b
+}
+
+// given adds a text box, which links fill in.
+func (b *Board) given(name, label, doc string) *Board {
+	b.build.WithVariable(dashboard.NewTextBoxVariableBuilder(name).Label(label).Description(doc).DefaultValue(dashboard.StringOrMap{String: cog.ToPtr("")}))
+	return b
+}
+
+// row begins a section.
+func (b *Board) row(title string, panels ...panel) *Board {
+	b.build.WithRow(dashboard.NewRowBuilder(title))
+	return b.with(panels...)
+}
+
+func (b *Board) with(panels ...panel) *Board {
+	for _, p := range panels {
+		b.build.WithPanel(p)
+	}
+	return b
+}

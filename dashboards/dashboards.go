@@ -1,0 +1,38 @@
+// Package dashboards generates the Grafana dashboards. Each file but this, board.go, panel.go and query.go is one dashboard; `go generate ./dashboards`
+// writes them all to grafana/, as JSON that Grafana 11 and 12 import or provision.
+package dashboards
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+)
+
+//go:generate go test . -run TestCommitted -update
+
+// Files are the dashboards as committed: grafana/UID.json.
+//
+//go:embed grafana/*.json
+var Files embed.FS
+
+// Boards are all dashboards.
+func Boards() []*Board {
+	return []*Board{soc(), finding(), principal(), event(), inventory(), data(), cost(), access(), audit(), health()}
+}
+
+// JSON is the dashboard as Grafana reads it.
+func (b *Board) JSON() ([]byte, error) {
+	d, err := b.build.Build()
+	if err != nil {
+		return nil, fmt.Errorf("cannot build dashboard %s: %w", b.Uid, err)
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(d); err != nil {
+		return nil, fmt.Errorf("cannot write dashboard %s: %w", b.Uid, err)
+	}
+	return out.Bytes(), nil
+}

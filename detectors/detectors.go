@@ -10,10 +10,12 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/approval"
 	"github.com/mcpsiem/mcpsiem/detectors/archive"
 	"github.com/mcpsiem/mcpsiem/detectors/budget"
+	"github.com/mcpsiem/mcpsiem/detectors/bypass"
 	"github.com/mcpsiem/mcpsiem/detectors/capturegap"
 	"github.com/mcpsiem/mcpsiem/detectors/captureloss"
 	"github.com/mcpsiem/mcpsiem/detectors/channel"
 	"github.com/mcpsiem/mcpsiem/detectors/climb"
+	"github.com/mcpsiem/mcpsiem/detectors/clockjump"
 	"github.com/mcpsiem/mcpsiem/detectors/contenttaint"
 	"github.com/mcpsiem/mcpsiem/detectors/costspike"
 	"github.com/mcpsiem/mcpsiem/detectors/credentialleak"
@@ -31,6 +33,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/ratelimit"
 	"github.com/mcpsiem/mcpsiem/detectors/runaway"
 	"github.com/mcpsiem/mcpsiem/detectors/scopegrowth"
+	"github.com/mcpsiem/mcpsiem/detectors/silence"
 	"github.com/mcpsiem/mcpsiem/detectors/slowdrip"
 	"github.com/mcpsiem/mcpsiem/detectors/steered"
 	"github.com/mcpsiem/mcpsiem/detectors/tokenhygiene"
@@ -71,6 +74,9 @@ var All = []engine.Definition{
 	protocolanomaly.Definition,
 	captureloss.Definition,
 	capturegap.Definition,
+	silence.Definition,
+	bypass.Definition,
+	clockjump.Definition,
 	budget.Definition,
 	ratelimit.Definition,
 	costspike.Definition,

@@ -1,0 +1,23 @@
+package bypass
+
+import (
+	"testing"
+
+	"github.com/mcpsiem/mcpsiem/detectors/detecttest"
+)
+
+func TestFixtures(t *testing.T) { detecttest.RunDir(t, "testdata", Definition) }
+
+func TestConfig(t *testing.T) {
+	f := func(key string, v any) {
+		t.Helper()
+		if _, err := Definition.New(map[string]any{key: v}); err == nil {
+			t.Errorf("%s: %v is taken", key, v)
+		}
+	}
+	f("wait", "1ms")
+	f("support", 0)
+	f("missing", 0)
+	f("rate", 0.1)
+	f("servers", []string{"["})
+}

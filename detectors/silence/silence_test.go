@@ -1,0 +1,22 @@
+package silence
+
+import (
+	"testing"
+
+	"github.com/mcpsiem/mcpsiem/detectors/detecttest"
+)
+
+func TestFixtures(t *testing.T) { detecttest.RunDir(t, "testdata", Definition) }
+
+func TestConfig(t *testing.T) {
+	f := func(key string, v any) {
+		t.Helper()
+		if _, err := Definition.New(map[string]any{key: v}); err == nil {
+			t.Errorf("%s: %v is taken", key, v)
+		}
+	}
+	f("tap", "1s")
+	f("server", "1s")
+	f("gaps", 0.5)
+	f("events", 1)
+}

@@ -230,7 +230,7 @@ func writeConfig(d state.Dir, e state.Endpoints, follow []string) (string, error
 	}
 	l := distro.Laptop{
 		OTLPHTTP: e.OTLPHTTP, OTLPGRPC: e.OTLPGRPC, NATSURL: e.NATS, ClickHouse: e.ClickHouse, HealthAddr: e.Health,
-		MetricsHost: host, MetricsPort: port, Secrets: d.Path("secrets"), DetectDir: d.Path("detect"), SealDir: d.Path("seal"), AllowList: d.AllowList(),
+		MetricsHost: host, MetricsPort: port, Secrets: d.Path("secrets"), DetectDir: d.Path("detect"), RulesDir: d.Rules(), SealDir: d.Path("seal"), AllowList: d.AllowList(),
 		LogFile: d.Path("log", "mcpsiem.log"), FileLogs: follow, FileStorage: d.Path("files"),
 	}
 	for path, to := range map[string]*string{d.Directory(): &l.Directory, d.Budgets(): &l.Budgets} {

@@ -19,6 +19,7 @@ type Laptop struct {
 	MetricsPort             string
 	Secrets                 string // folder
 	DetectDir               string
+	RulesDir                string // of the site's own rules; it need not exist
 	SealDir                 string // of the tenants' Merkle logs
 	Directory               string // file of people; empty for none
 	Budgets                 string // file of budgets and limits; empty for none

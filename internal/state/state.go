@@ -15,6 +15,7 @@
 //	log/              logs
 //	people.yaml       directory of people, services and agents; the operator's, optional
 //	budgets.yaml      budgets and limits; the operator's, optional
+//	rules/            rules, macros and overrides; the operator's, optional
 //	allowlist.yaml    findings that do not alert; the operator's, optional
 package state
 
@@ -60,6 +61,9 @@ func (d Dir) Directory() string { return d.Path("people.yaml") }
 
 // Budgets is the path of the operator's budgets and limits.
 func (d Dir) Budgets() string { return d.Path("budgets.yaml") }
+
+// Rules is the folder of the operator's own rules.
+func (d Dir) Rules() string { return d.Path("rules") }
 
 // AllowList is the path of the operator's allow-list and maintenance windows.
 func (d Dir) AllowList() string { return d.Path("allowlist.yaml") }

@@ -65,6 +65,13 @@ lint: ## gofmt, vet, staticcheck, vulnerabilities
 	go run $(STATICCHECK) ./...
 	go run $(GOVULNCHECK) ./...
 
+.PHONY: appinspect
+appinspect: ## Splunk's own inspection of the add-on and the app (needs python3; installs splunk-appinspect into the cache)
+	@test -x '$(CACHE)/appinspect/bin/splunk-appinspect' || { python3 -m venv '$(CACHE)/appinspect' && '$(CACHE)/appinspect/bin/pip' install -q splunk-appinspect==4.3.1; }
+	@for app in TA-mcpsiem mcpsiem_app; do \
+	  '$(CACHE)/appinspect/bin/splunk-appinspect' inspect deploy/splunk/$$app --mode precert | awk '/Report Summary/ {p=1} p'; \
+	  '$(CACHE)/appinspect/bin/splunk-appinspect' inspect deploy/splunk/$$app --mode precert | grep -qE '^ *failure: +0$$' || exit 1; done
+
 .PHONY: generate
 generate: ## regenerate code, schemas and references from schemas/*.yaml
 	go generate ./schemas

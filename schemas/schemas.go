@@ -15,3 +15,13 @@ var Migrations embed.FS
 //
 //go:embed capabilities.yaml
 var Capabilities []byte
+
+// CIM maps events, findings and audit records to Splunk's Common Information Model, mappings/cim.yaml.
+//
+//go:embed mappings/cim.yaml
+var CIM []byte
+
+// KnownServers is the built-in list of names that look-alikes imitate, known_servers.yaml.
+//
+//go:embed known_servers.yaml
+var KnownServers []byte

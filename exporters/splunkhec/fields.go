@@ -113,6 +113,9 @@ func findingColumns(indexed []string) []column {
 	return columns(reflect.TypeFor[finding.Fields](), fs, findingFirst, indexed)
 }
 
+// DefaultIndexed are the fields that go as indexed ones unless told otherwise.
+func DefaultIndexed() []string { return slices.Clone(defaultIndexed) }
+
 // Names beside those of the schema.
 const (
 	fieldTime     = "time"

@@ -76,13 +76,11 @@ var asked = map[string]float64{
 
 // named is a tool of the list by its name without decoration.
 type named struct {
-	bare  string
-	name  string
-	index int
+	bare, name string
 }
 
 // shadow compares the name of the definition just read with those before it.
-func (w *worker) shadow(i int) {
+func (w *worker) shadow() {
 	t := &w.tools
 	if w.def.Name == "" || len(t.names) >= maxCompared {
 		return
@@ -92,14 +90,10 @@ func (w *worker) shadow(i int) {
 		if n.bare != bare || bare == "" {
 			continue
 		}
-		s := 0.6
-		if n.name == w.def.Name {
-			s = 0.8
-		}
-		t.signals.AtLeast(signal.Shadow, s)
+		t.signals.AtLeast(signal.Shadow, 0.6)
 		break
 	}
-	t.names = append(t.names, named{bare, w.def.Name, i})
+	t.names = append(t.names, named{bare, w.def.Name})
 }
 
 // maxCompared is how many names of a list are compared with each other.

@@ -66,7 +66,7 @@ func (w *worker) endTool() {
 	t.inside.Bidi += h.Bidi
 	w.holds(&t.signals, w.found[t.found:])
 	w.scoreTool()
-	w.shadow(i)
+	w.shadow()
 	t.signals.Finish()
 	signals := t.signals.Export()
 	for id := range t.worst {

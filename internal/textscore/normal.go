@@ -9,6 +9,9 @@ import (
 type word struct {
 	hash  uint32
 	class Class
+	at    uint32 // where it stands
+	n     uint8  // its bytes
+	side  bool   // it stands in the scanner's own buffer and not in the text
 }
 
 // hashWord is FNV-1a over the normalised bytes of a word.
@@ -20,20 +23,25 @@ func hashWord(b []byte) uint32 {
 	return h
 }
 
+type entry struct {
+	hash  uint32
+	class Class
+}
+
 // table is classOf as an open-addressed table: a word is looked up for every few bytes of every text.
-var table, tableMask = func() ([]word, uint32) {
+var table, tableMask = func() ([]entry, uint32) {
 	n := 4
 	for n < 4*len(classOf) {
 		n *= 2
 	}
-	t := make([]word, n)
+	t := make([]entry, n)
 	mask := uint32(n - 1)
 	for h, c := range classOf {
 		i := h & mask
 		for t[i].class != Other {
 			i = (i + 1) & mask
 		}
-		t[i] = word{h, c}
+		t[i] = entry{h, c}
 	}
 	return t, mask
 }()
@@ -51,9 +59,9 @@ func classify(h uint32) Class {
 
 // What a byte is to the reader of words.
 const (
-	isGap    = iota // ends a word
-	isLetter        // lower case
+	isLetter = iota // lower case
 	isUpper
+	isGap // ends a word
 	isDigit
 	isQuote // within a word: nothing
 	isHigh  // begins a rune beyond ASCII
@@ -61,6 +69,9 @@ const (
 )
 
 var kinds = func() (t [256]uint8) {
+	for c := range t {
+		t[c] = isGap
+	}
 	for c := 'a'; c <= 'z'; c++ {
 		t[c], t[c-32] = isLetter, isUpper
 	}

@@ -28,7 +28,8 @@ type scanner struct {
 	folded view.View
 	words  []word
 	buf    []byte // the current word
-	said   []byte // the words of the current segment, each with a blank before it
+	said   []byte // the words of the current segment that differ from the text
+	text   []byte
 	cur    segment
 	last   segment // held back until it is known whether another follows
 	held   bool
@@ -40,6 +41,7 @@ type scanner struct {
 	gap    byte
 	digits int
 	upper  int
+	cut    bool // the segment is as long as one may be
 	marks  uint32
 	emit   func(*segment)
 	extra  []uint32 // shape features of all segments of the text
@@ -79,12 +81,31 @@ func (s *scanner) scan(text []byte, folded bool, extra []uint32, emit func(*segm
 			text = s.folded.B
 		}
 	}
-	s.emit, s.extra = emit, extra
+	s.emit, s.extra, s.text = emit, extra, text
 	s.count, s.lines, s.held, s.line = 0, 0, false, true
 	s.begin(0)
 	n := len(text)
 	for i := 0; i < n; {
 		c := text[i]
+		if kinds[c] <= isUpper && len(s.buf) == 0 { // most words are letters only
+			h, j := uint32(2166136261), i
+			for j < n && kinds[text[j]] <= isUpper {
+				h = (h ^ uint32(text[j]|0x20)) * 16777619
+				j++
+			}
+			sign := byte('\n')
+			if j < n {
+				sign = text[j]
+			}
+			if k := kinds[sign]; (k == isGap || k == isStop) && leet(sign) == 0 && j-i <= maxWord {
+				if kinds[c] == isUpper {
+					s.upper++
+				}
+				s.add(word{h, classify(h), uint32(i), uint8(j - i), false}, j, sign)
+				i = j
+				continue
+			}
+		}
 		switch kinds[c] {
 		case isLetter:
 			s.buf = append(s.buf, c)
@@ -113,6 +134,10 @@ func (s *scanner) scan(text []byte, folded bool, extra []uint32, emit func(*segm
 			case ideograph(r):
 				s.end(i, ' ')
 				i += s.ideographs(text[i:])
+				if s.cut {
+					s.cut = false
+					s.close(i)
+				}
 			case unicode.IsLetter(r) || unicode.IsMark(r):
 				s.buf = lower(s.buf, r)
 				i += k
@@ -205,22 +230,29 @@ func (s *scanner) end(i int, sign byte) {
 		}
 		return
 	}
-	if n == 1 && asciiLetter(s.buf[0]) {
+	b := s.buf[:min(n, maxWord)]
+	h := hashWord(b)
+	w := word{h, classify(h), uint32(len(s.said)), uint8(len(b)), true}
+	s.said = append(s.said, b...)
+	s.buf = s.buf[:0]
+	s.add(w, i, sign)
+}
+
+// add adds a word that ends before byte i, where sign stands.
+func (s *scanner) add(w word, i int, sign byte) {
+	s.words = append(s.words, w)
+	if w.n == 1 {
 		// letters set apart: one word
-		if s.single > 0 && s.gap == sign || s.single == 0 {
+		if s.single > 0 && s.gap == sign {
 			s.single++
-			s.gap = sign
 		} else {
-			s.single = 1
-			s.gap = sign
+			s.single, s.gap = 1, sign
+		}
+		if s.single >= 4 {
+			s.joinLetters()
 		}
 	} else {
 		s.single = 0
-	}
-	s.put(s.buf)
-	s.buf = s.buf[:0]
-	if s.single >= 4 {
-		s.joinLetters()
 	}
 	if len(s.words) >= maxWords {
 		s.close(i)
@@ -233,35 +265,28 @@ func (s *scanner) joinLetters() {
 	if k < 0 {
 		return
 	}
-	// the hash of the joined word from the hashes of its letters, which are those of one byte
-	h := uint32(2166136261)
-	for _, w := range s.words[k:] {
-		h = (h ^ uint32(letterOf(w.hash))) * 16777619
+	from := len(s.said)
+	for i := range s.words[k:] {
+		s.said = append(s.said, s.bytes(&s.words[k+i])[0]|0x20)
 	}
+	h := hashWord(s.said[from:])
 	if c := classify(h); c != Other && c != Is && c != Me {
-		s.words = append(s.words[:k], word{h, c})
+		s.words = append(s.words[:k], word{h, c, uint32(from), uint8(len(s.said) - from), true})
+		s.single = 0
+		return
+	}
+	s.said = s.said[:from]
+	if s.single >= maxWord {
 		s.single = 0
 	}
 }
 
-var letters = func() map[uint32]byte {
-	m := map[uint32]byte{}
-	for c := byte('a'); c <= 'z'; c++ {
-		m[hashWord([]byte{c})] = c
+// bytes are those of a word; its letters may be capitals.
+func (s *scanner) bytes(w *word) []byte {
+	if w.side {
+		return s.said[w.at : w.at+uint32(w.n)]
 	}
-	return m
-}()
-
-func letterOf(h uint32) byte { return letters[h] }
-
-// put adds a word.
-func (s *scanner) put(b []byte) {
-	if len(b) > maxWord {
-		b = b[:maxWord]
-	}
-	s.said = append(append(s.said, '_'), b...)
-	h := hashWord(b)
-	s.words = append(s.words, word{h, classify(h)})
+	return s.text[w.at : w.at+uint32(w.n)]
 }
 
 // ideographs adds the words that a run of ideographs begins with, and returns how many bytes they take.
@@ -279,7 +304,11 @@ func (s *scanner) ideographs(b []byte) int {
 	for n := k; n >= 1; n-- {
 		h := hashWord(b[:at[n]])
 		if c := classify(h); c != Other || n == 1 {
-			s.words = append(s.words, word{h, c})
+			s.words = append(s.words, word{h, c, uint32(len(s.said)), uint8(at[n]), true})
+			s.said = append(s.said, b[:at[n]]...)
+			if len(s.words) >= maxWords {
+				s.cut = true
+			}
 			return at[n]
 		}
 	}
@@ -339,13 +368,18 @@ const (
 func (s *scanner) features() {
 	seg := &s.cur
 	w := s.words
-	// runs of four characters
+	// runs of four characters, from word to word
 	r := uint32('_')
-	for k, c := range append(s.said, '_') {
-		r = r<<8 | uint32(c)
-		if k >= 3 {
+	for i := range w {
+		for _, c := range s.bytes(&w[i]) {
+			if c-'A' < 26 {
+				c |= 0x20
+			}
+			r = r<<8 | uint32(c)
 			seg.feats = append(seg.feats, r*0x9E3779B1>>(32-Bits))
 		}
+		r = r<<8 | '_'
+		seg.feats = append(seg.feats, r*0x9E3779B1>>(32-Bits))
 	}
 	var seen [classes]bool
 	c1, c2 := uint32(99), uint32(99) // the last two classes that say something

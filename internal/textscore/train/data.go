@@ -30,6 +30,9 @@ type row struct {
 	synth    bool
 }
 
+// minText is how long a text must be, in bytes, to be scored: as in inspection.
+const minText = 20
+
 func lines(dir, name string, f func(raw []byte) error) error {
 	file, err := os.Open(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -62,6 +65,9 @@ func texts(v any, out []string) []string {
 			if json.Unmarshal([]byte(t), &in) == nil {
 				return texts(in, out)
 			}
+		}
+		if len(x) < minText || !strings.Contains(x, " ") {
+			return out
 		}
 		return append(out, x)
 	case []any:
@@ -133,6 +139,26 @@ func group(subtype, source string) string {
 	return source
 }
 
+// honestLines collects the sentences of definitions as they were before an attack changed them.
+func honestLines(dir string, into map[string]bool) error {
+	return lines(dir, "mcp/tool_drift_malicious.jsonl", func(raw []byte) error {
+		var r struct {
+			Before json.RawMessage `json:"before"`
+		}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return err
+		}
+		t, _, err := toolOf(r.Before)
+		if err != nil {
+			return err
+		}
+		for _, e := range textscore.Examples(nil, t) {
+			into[strings.TrimSpace(string(t.Texts[e.From:e.To]))] = true
+		}
+		return nil
+	})
+}
+
 // load makes rows of a folder.
 func load(dir string) (rows []*row, err error) {
 	add := func(r *row, ex []textscore.Example, bad func(textscore.Example) bool) {
@@ -176,6 +202,10 @@ func load(dir string) (rows []*row, err error) {
 	if err != nil {
 		return nil, err
 	}
+	honest := map[string]bool{} // lines of definitions before they were poisoned
+	if err := honestLines(dir, honest); err != nil {
+		return nil, err
+	}
 	for _, r := range lists {
 		if r.Visibility == "overt" {
 			continue // learned from tool_drift_malicious, which says what was put in
@@ -188,7 +218,9 @@ func load(dir string) (rows []*row, err error) {
 			if len(seen[d]) > 1 {
 				continue
 			}
-			add(&row{head: textscore.InDefinition, slice: "definitions/subtle", source: group(r.Subtype, r.Source), bad: true, weight: 1}, textscore.Examples(nil, t), func(textscore.Example) bool { return true })
+			add(&row{head: textscore.InDefinition, slice: "definitions/subtle", source: group(r.Subtype, r.Source), bad: true, weight: 1}, textscore.Examples(nil, t), func(e textscore.Example) bool {
+				return !honest[strings.TrimSpace(string(t.Texts[e.From:e.To]))]
+			})
 		}
 	}
 	err = lines(dir, "mcp/tool_drift_malicious.jsonl", func(raw []byte) error {
@@ -200,10 +232,11 @@ func load(dir string) (rows []*row, err error) {
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return err
 		}
-		_, before, err := toolOf(r.B)
+		was, before, err := toolOf(r.B)
 		if err != nil {
 			return err
 		}
+		add(&row{head: textscore.InDefinition, slice: "definitions/before", source: group(r.Subtype, ""), weight: 0.2}, textscore.Examples(nil, was), nil)
 		t, after, err := toolOf(r.A)
 		if err != nil {
 			return err

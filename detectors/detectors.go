@@ -9,6 +9,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/anonymousaccess"
 	"github.com/mcpsiem/mcpsiem/detectors/approval"
 	"github.com/mcpsiem/mcpsiem/detectors/archive"
+	"github.com/mcpsiem/mcpsiem/detectors/blastradius"
 	"github.com/mcpsiem/mcpsiem/detectors/budget"
 	"github.com/mcpsiem/mcpsiem/detectors/bypass"
 	"github.com/mcpsiem/mcpsiem/detectors/capturegap"
@@ -27,10 +28,13 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/enumeration"
 	"github.com/mcpsiem/mcpsiem/detectors/execution"
 	"github.com/mcpsiem/mcpsiem/detectors/injection"
+	"github.com/mcpsiem/mcpsiem/detectors/lookalike"
 	"github.com/mcpsiem/mcpsiem/detectors/newdestination"
 	"github.com/mcpsiem/mcpsiem/detectors/offhours"
+	"github.com/mcpsiem/mcpsiem/detectors/passthrough"
 	"github.com/mcpsiem/mcpsiem/detectors/protocolanomaly"
 	"github.com/mcpsiem/mcpsiem/detectors/ratelimit"
+	"github.com/mcpsiem/mcpsiem/detectors/revokeduse"
 	"github.com/mcpsiem/mcpsiem/detectors/runaway"
 	"github.com/mcpsiem/mcpsiem/detectors/scopegrowth"
 	"github.com/mcpsiem/mcpsiem/detectors/silence"
@@ -65,10 +69,14 @@ var All = []engine.Definition{
 	offhours.Definition,
 	tooldrift.Definition,
 	approval.Definition,
+	lookalike.Definition,
 	tokenhygiene.Definition,
 	credentialsharing.Definition,
 	scopegrowth.Definition,
 	anonymousaccess.Definition,
+	revokeduse.Definition,
+	passthrough.Definition,
+	blastradius.Definition,
 	crosstenant.Definition,
 	enumeration.Definition,
 	protocolanomaly.Definition,

@@ -27,6 +27,16 @@ func (b *Board) JSON() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot build dashboard %s: %w", b.Uid, err)
 	}
+	for i := range d.Links {
+		d.Links[i].Placement = nil // in the bar, where all versions show them
+	}
+	for i, p := range d.Panels { // links and alerts name panels by number
+		if id := uint32(i + 1); p.Panel != nil {
+			p.Panel.Id = &id
+		} else {
+			p.RowPanel.Id = id
+		}
+	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)

@@ -62,11 +62,14 @@ func colourMappings() []map[string]any {
 func stats(a about, unit, sql string) *stat.PanelBuilder {
 	p := stat.NewPanelBuilder().Title(a.title).Description(a.doc).Span(a.width).Height(a.height).Datasource(datasource()).
 		Unit(unit).NoValue("none").
-		ColorMode(common.BigValueColorModeValue).GraphMode(common.BigValueGraphModeNone).TextMode(common.BigValueTextModeAuto).
+		ColorMode(common.BigValueColorModeValue).GraphMode(common.BigValueGraphModeNone).TextMode(common.BigValueTextModeAuto).Orientation(common.VizOrientationAuto).
 		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}).Values(false)).
 		WithTarget(asTable("A", sql))
 	for _, name := range slices.Sorted(maps.Keys(colours)) {
-		p = p.OverrideByRegexp("(?i)^"+name+"$", []dashboard.DynamicConfigValue{value("color", map[string]any{"mode": "fixed", "fixedColor": colours[name]})})
+		if !strings.Contains(sql, " AS "+name) {
+			continue
+		}
+		p = p.OverrideByName(name, []dashboard.DynamicConfigValue{value("color", map[string]any{"mode": "fixed", "fixedColor": colours[name]})})
 	}
 	return p
 }
@@ -82,6 +85,9 @@ func series(a about, unit string, stacked bool, sql string) *timeseries.PanelBui
 		p = p.DrawStyle(common.GraphDrawStyleBars).FillOpacity(80).Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal))
 	}
 	for _, name := range slices.Sorted(maps.Keys(colours)) {
+		if !strings.Contains(sql, " AS "+name) && !strings.Contains(sql, "time, outcome,") {
+			continue
+		}
 		p = p.OverrideByName(name, []dashboard.DynamicConfigValue{value("color", map[string]any{"mode": "fixed", "fixedColor": colours[name]})})
 	}
 	return p

@@ -11,6 +11,8 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/rule"
 )
 
+//go:generate go test . -run TestDocs -update
+
 //go:embed *.yaml
 var files embed.FS
 

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/mcpsiem/mcpsiem/detectors/detecttest"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
+	"github.com/mcpsiem/mcpsiem/detectors/rule"
 )
 
 // Every rule of the pack is right, says what an analyst needs, and fires where its fixtures say so and nowhere else.
@@ -58,6 +60,47 @@ func TestPack(t *testing.T) {
 	for _, name := range all {
 		if s.Find(strings.TrimSuffix(name, ".detect")) == nil {
 			t.Errorf("%s has no rule", name)
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "write docs/rules and schemas/rule.schema.json")
+
+// The catalogue and the schema for editors are what the rules and the code say.
+func TestDocs(t *testing.T) {
+	s, _, err := Load(true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{filepath.Join("..", "..", "schemas", "rule.schema.json"): string(rule.JSONSchema())}
+	for name, text := range rule.Pages(s) {
+		want[filepath.Join("..", "..", "docs", "rules", name)] = text
+	}
+	for path, text := range want {
+		if *update {
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != text {
+			t.Errorf("%s is not what the rules say: run go generate ./detectors/rules (%v)", path, err)
+		}
+	}
+}
+
+func TestLintFindsNothing(t *testing.T) {
+	s, _, err := Load(true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range rule.Lint(s) {
+		if !strings.Contains(p.Text, "too broad") {
+			t.Error(p)
 		}
 	}
 }

@@ -31,6 +31,19 @@ type Config struct {
 	Combine         CombineConfig    `mapstructure:"combine"`
 	Quarantine      QuarantineConfig `mapstructure:"quarantine"`
 	ShutdownTimeout time.Duration    `mapstructure:"shutdown_timeout"`
+	// Partitions shares the stream's keys among processes with the same configuration.
+	Partitions PartitionsConfig `mapstructure:"partitions"`
+}
+
+// PartitionsConfig of a pipeline whose state is divided by keys: each partition reads the whole stream, in order, and belongs to one process at
+// a time.
+type PartitionsConfig struct {
+	// Count of partitions, the same in every process; 0 or 1: none.
+	Count int `mapstructure:"count"`
+	// Worker is this process's name among them; by default one that is made of the host's name and chance.
+	Worker string `mapstructure:"worker"`
+	// Lease is how long after its last sign of life a process's partitions go to others.
+	Lease time.Duration `mapstructure:"lease"`
 }
 
 // RetryConfig of messages that met a transient error.
@@ -80,6 +93,7 @@ func defaultConfig() *Config {
 		Combine:         CombineConfig{MaxMessages: 1, MaxRecords: 50_000, MaxWait: 100 * time.Millisecond},
 		Quarantine:      QuarantineConfig{MaxAge: dead.MaxAge, MaxBytes: dead.MaxBytes},
 		ShutdownTimeout: 10 * time.Second,
+		Partitions:      PartitionsConfig{Lease: 15 * time.Second},
 	}
 }
 
@@ -129,6 +143,19 @@ func (c *Config) Validate() error {
 	}
 	if c.Quarantine.MaxAge <= 0 || c.Quarantine.MaxBytes <= 0 {
 		return errors.New("quarantine: max_age and max_bytes must be positive: unredacted content must not stay for ever")
+	}
+	if p := c.Partitions; p.Count < 0 || p.Count > 256 {
+		return fmt.Errorf("partitions.count must be from 0 to 256, not %d", p.Count)
+	} else if p.Count > 1 {
+		if c.Workers != 1 || c.Combine.MaxMessages != 1 {
+			return errors.New("partitions need the stream's order: leave workers and combine.max_messages at 1")
+		}
+		if p.Lease < 2*time.Second {
+			return errors.New("partitions.lease must be at least 2s")
+		}
+		if p.Worker != "" && !workerName.MatchString(p.Worker) {
+			return errors.New("partitions.worker must be letters, digits, - and _")
+		}
 	}
 	if c.ShutdownTimeout <= 0 {
 		return errors.New("shutdown_timeout must be positive")

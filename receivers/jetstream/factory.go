@@ -17,6 +17,10 @@ func NewFactory() receiver.Factory {
 	return receiver.NewFactory(Type,
 		func() component.Config { return defaultConfig() },
 		receiver.WithLogs(func(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Logs) (receiver.Logs, error) {
-			return newReceiver(set, cfg.(*Config), next)
+			c := cfg.(*Config)
+			if c.Partitions.Count > 1 {
+				return newPartitioned(set, c, next)
+			}
+			return newReceiver(set, c, next)
 		}, component.StabilityLevelBeta))
 }

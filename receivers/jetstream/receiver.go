@@ -49,6 +49,8 @@ type jsReceiver struct {
 	workers  sync.WaitGroup
 	helpers  sync.WaitGroup
 
+	part *partition // nil: the receiver has the stream to itself
+
 	mu   sync.Mutex
 	cons jetstream.Consumer // guarded by mu; nil: has to be looked up or made
 }
@@ -203,10 +205,14 @@ func (r *jsReceiver) ensureConsumer(ctx context.Context) (jetstream.Consumer, er
 		return nil, err
 	}
 	c := jetstream.ConsumerConfig{Durable: r.cfg.Durable, ReplayPolicy: jetstream.ReplayInstantPolicy}
-	switch r.cfg.Deliver {
-	case deliverNew:
+	switch start, err := r.successor(ctx); {
+	case err != nil:
+		return nil, err
+	case start > 0:
+		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, start
+	case r.cfg.Deliver == deliverNew:
 		c.DeliverPolicy = jetstream.DeliverNewPolicy
-	case deliverStartTime:
+	case r.cfg.Deliver == deliverStartTime:
 		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.cfg.StartTime
 	default:
 		c.DeliverPolicy = jetstream.DeliverAllPolicy
@@ -222,6 +228,9 @@ func (r *jsReceiver) apply(c *jetstream.ConsumerConfig) {
 	c.MaxDeliver = -1 // giving up is our business
 	c.MaxAckPending = r.cfg.maxAckPending()
 	c.FilterSubject, c.FilterSubjects = "", r.cfg.filters()
+	if r.part != nil {
+		c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyPinned, []string{pinGroup}, r.part.lease
+	}
 }
 
 // forget makes the next fetch look the consumer up anew.

@@ -35,7 +35,14 @@ type held struct {
 }
 
 func (r *jsReceiver) work() {
+	defer r.part.release(r)
 	for {
+		if !r.part.turn(r) {
+			if r.fetching.Err() != nil {
+				return
+			}
+			continue
+		}
 		probe, ok := r.circuit.wait(r.fetching)
 		if !ok {
 			return
@@ -94,7 +101,11 @@ func (r *jsReceiver) fetch(probe bool) []held {
 
 // pull appends up to n messages to msgs and keeps them alive.
 func (r *jsReceiver) pull(cons jetstream.Consumer, msgs []held, n int, wait time.Duration) ([]held, error) {
-	batch, err := cons.Fetch(n, jetstream.FetchMaxWait(wait))
+	opts := []jetstream.FetchOpt{jetstream.FetchMaxWait(wait)}
+	if r.part != nil {
+		opts = append(opts, jetstream.FetchPriorityGroup(pinGroup))
+	}
+	batch, err := cons.Fetch(n, opts...)
 	if err != nil {
 		return msgs, err
 	}
@@ -104,6 +115,7 @@ func (r *jsReceiver) pull(cons jetstream.Consumer, msgs []held, n int, wait time
 			continue // not a JetStream message; there is no way to answer it
 		}
 		r.beat.add(m)
+		r.part.pinned(m)
 		h := held{Msg: m, seq: meta.Sequence.Stream, delivered: meta.NumDelivered}
 		h.records, _ = strconv.Atoi(m.Headers().Get(streams.HeaderCount))
 		if h.delivered > 1 {
@@ -223,6 +235,9 @@ func (r *jsReceiver) decode(m held) (plog.Logs, error) {
 
 func (r *jsReceiver) origin(g []held, redelivered bool) streams.Origin {
 	o := streams.Origin{Stream: r.cfg.Stream, Durable: r.cfg.Durable, First: g[0].seq, Last: g[len(g)-1].seq, Redelivered: redelivered}
+	if r.part != nil {
+		o.Partition, o.Partitions = r.part.index, r.part.count
+	}
 	if len(g) == 1 {
 		o.ID = g[0].Headers().Get(jetstream.MsgIDHeader)
 	}

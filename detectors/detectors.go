@@ -40,6 +40,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/silence"
 	"github.com/mcpsiem/mcpsiem/detectors/slowdrip"
 	"github.com/mcpsiem/mcpsiem/detectors/steered"
+	"github.com/mcpsiem/mcpsiem/detectors/shadowing"
 	"github.com/mcpsiem/mcpsiem/detectors/tokenhygiene"
 	"github.com/mcpsiem/mcpsiem/detectors/tokenstuffing"
 	"github.com/mcpsiem/mcpsiem/detectors/tooldrift"
@@ -70,6 +71,7 @@ var All = []engine.Definition{
 	tooldrift.Definition,
 	approval.Definition,
 	lookalike.Definition,
+	shadowing.Definition,
 	tokenhygiene.Definition,
 	credentialsharing.Definition,
 	scopegrowth.Definition,

@@ -37,15 +37,16 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/revokeduse"
 	"github.com/mcpsiem/mcpsiem/detectors/runaway"
 	"github.com/mcpsiem/mcpsiem/detectors/scopegrowth"
+	"github.com/mcpsiem/mcpsiem/detectors/shadowing"
 	"github.com/mcpsiem/mcpsiem/detectors/silence"
 	"github.com/mcpsiem/mcpsiem/detectors/slowdrip"
 	"github.com/mcpsiem/mcpsiem/detectors/steered"
-	"github.com/mcpsiem/mcpsiem/detectors/shadowing"
 	"github.com/mcpsiem/mcpsiem/detectors/tokenhygiene"
 	"github.com/mcpsiem/mcpsiem/detectors/tokenstuffing"
 	"github.com/mcpsiem/mcpsiem/detectors/tooldrift"
 	"github.com/mcpsiem/mcpsiem/detectors/toolloop"
 	"github.com/mcpsiem/mcpsiem/detectors/toxicflow"
+	"github.com/mcpsiem/mcpsiem/detectors/transition"
 	"github.com/mcpsiem/mcpsiem/detectors/volume"
 )
 
@@ -64,6 +65,7 @@ var All = []engine.Definition{
 	slowdrip.Definition,
 	volume.Definition,
 	archive.Definition,
+	transition.Definition,
 	toolloop.Definition,
 	destructive.Definition,
 	climb.Definition,

@@ -322,9 +322,10 @@ func (j *jsonWalker) object(p place) error {
 		j.w.path = append(j.w.path, name)
 		info := j.w.keyOf(name)
 		k := info.Key
-		if !info.clean {
+		says := sentence(name)
+		if !info.clean || says {
 			n, hidden := len(j.w.found), j.w.hidden
-			j.w.quiet = true // what is remembered of a name must not depend on the message
+			j.w.quiet = !says // what is remembered of a name must not depend on the message
 			out, changed := j.w.text(name, class.Key{Whole: class.None}, false, j.depth)
 			j.w.quiet = false
 			if changed {
@@ -389,6 +390,11 @@ func (j *jsonWalker) object(p place) error {
 			return errNotJSON
 		}
 	}
+}
+
+// sentence says that a name is long enough and has blanks enough to say something to a model; then it is read as a text.
+func sentence(name []byte) bool {
+	return len(name) >= minScored && bytes.Count(name, []byte(" ")) >= 2
 }
 
 func (j *jsonWalker) secretClass(k class.Key) class.ID {

@@ -45,7 +45,7 @@ generated credentials in the state folder; create or upgrade the schema; and pri
 
 --config lays your own settings over the generated configuration, key by key, e.g. token issuers, a redaction policy, prices:
     processors: {identity: {issuers: [{issuer: https://id.example.com, jwks_url: https://id.example.com/jwks, audiences: [mcp]}]}}
-A people.yaml and a budgets.yaml in the state folder are used without that.
+A people.yaml, a budgets.yaml and a sinks.yaml (docs/sinks.md) in the state folder are used without that.
 
 The first start fetches the ClickHouse engine by npm (178 MB) into the cache folder.`,
 		Example: "  mcpsiem up\n  mcpsiem up --follow '/var/log/mcp-gateway/*.jsonl'\n  mcpsiem up --state /tmp/try --any-port",
@@ -152,7 +152,7 @@ func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 		}
 		printWelcome(out, d, e)
 	}
-	err = distro.Run(ctx, append([]string{config}, o.configs...), started)
+	err = distro.Run(ctx, append(config, o.configs...), started)
 	_ = os.Remove(d.Path("endpoints.json"))
 	step("stopping")
 	if err != nil {
@@ -222,11 +222,11 @@ func migrate(ctx context.Context, cfg store.Config, progress io.Writer) error {
 	return store.Migrate(ctx, conn, progress)
 }
 
-// writeConfig renders the Collector configuration into the state folder.
-func writeConfig(d state.Dir, e state.Endpoints, follow []string) (string, error) {
+// writeConfig renders the Collector's configuration files into the state folder, the later to be laid over the earlier.
+func writeConfig(d state.Dir, e state.Endpoints, follow []string) ([]string, error) {
 	host, port, err := net.SplitHostPort(e.Metrics)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	l := distro.Laptop{
 		OTLPHTTP: e.OTLPHTTP, OTLPGRPC: e.OTLPGRPC, NATSURL: e.NATS, ClickHouse: e.ClickHouse, HealthAddr: e.Health,
@@ -240,18 +240,36 @@ func writeConfig(d state.Dir, e state.Endpoints, follow []string) (string, error
 	}
 	if len(follow) > 0 {
 		if err := os.MkdirAll(l.FileStorage, 0o700); err != nil {
-			return "", fmt.Errorf("cannot make folder for file offsets: %w", err)
+			return nil, fmt.Errorf("cannot make folder for file offsets: %w", err)
 		}
 	}
-	b, err := l.Render()
+	main, err := l.Render()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	path := d.Path("config.yaml")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		return "", fmt.Errorf("cannot write configuration: %w", err)
+	list, err := distro.ReadSinks(d.Sinks())
+	if err != nil {
+		return nil, withCode(exitUsage, err)
 	}
-	return path, nil
+	sinks, err := distro.RenderSinks(list, map[string]any{"url": e.NATS, "username": "pipeline", "password_file": d.Secret(state.SecretNATSPipeline)})
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, f := range []struct {
+		path string
+		text []byte
+	}{{d.Path("config.yaml"), main}, {d.Path("config-sinks.yaml"), sinks}} {
+		if f.text == nil {
+			_ = os.Remove(f.path)
+			continue
+		}
+		if err := os.WriteFile(f.path, f.text, 0o600); err != nil {
+			return nil, fmt.Errorf("cannot write configuration: %w", err)
+		}
+		files = append(files, f.path)
+	}
+	return files, nil
 }
 
 func printWelcome(w io.Writer, d state.Dir, e state.Endpoints) {

@@ -62,6 +62,9 @@ func (d Dir) Directory() string { return d.Path("people.yaml") }
 // Budgets is the path of the operator's budgets and limits.
 func (d Dir) Budgets() string { return d.Path("budgets.yaml") }
 
+// Sinks is the file that says where else events and findings go.
+func (d Dir) Sinks() string { return d.Path("sinks.yaml") }
+
 // Rules is the folder of the operator's own rules.
 func (d Dir) Rules() string { return d.Path("rules") }
 

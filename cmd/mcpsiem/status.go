@@ -23,6 +23,7 @@ type report struct {
 	Accounting []accounting   `json:"accounting"`
 	Balanced   bool           `json:"balanced"` // every sink: received = stored + dead-lettered, nothing under way
 	Taps       []tapStatus    `json:"taps"`
+	Seal       []sealStatus   `json:"seal"`
 	Problems   []string       `json:"problems,omitempty"` // what does not answer or is not right
 }
 
@@ -62,6 +63,15 @@ type tapStatus struct {
 	Events    uint64    `json:"events" ch:"events"`
 	Missing   int64     `json:"missing" ch:"missing"`     // sequence numbers that never arrived
 	Explained int64     `json:"explained" ch:"explained"` // of them, reported as lost by the tap itself
+}
+
+// sealStatus is one row of the view seal_status.
+type sealStatus struct {
+	Tenant       string    `json:"tenant" ch:"tenant"`
+	Stored       uint64    `json:"stored" ch:"stored"` // events and findings
+	Sealed       uint64    `json:"sealed" ch:"sealed"` // of them
+	Leaves       uint64    `json:"leaves" ch:"leaves"` // in the tenant's log, by its newest checkpoint
+	CheckpointAt time.Time `json:"checkpoint_at" ch:"checkpoint_at"`
 }
 
 func newStatus() *cobra.Command {
@@ -198,6 +208,9 @@ func (t *target) storeStatus(ctx context.Context, r *report) error {
 	if err := conn.Select(ctx, &r.Taps, `SELECT tap_id, server, last_seen, events, missing, explained FROM taps ORDER BY last_seen DESC LIMIT 200`); err != nil {
 		return fmt.Errorf("cannot read taps: %w", err)
 	}
+	if err := conn.Select(ctx, &r.Seal, `SELECT tenant, stored, sealed, leaves, checkpoint_at FROM seal_status ORDER BY stored DESC, tenant LIMIT 200`); err != nil {
+		return fmt.Errorf("cannot read how far the seal is: %w", err)
+	}
 	return nil
 }
 
@@ -217,6 +230,14 @@ func (r *report) print(w io.Writer) error {
 	fmt.Fprintln(tw, "\nTAP\tSERVER\tEVENTS\tMISSING\tEXPLAINED\tLAST SEEN\t")
 	for _, t := range r.Taps {
 		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%d\t%s\t\n", t.Tap, t.Server, t.Events, t.Missing, t.Explained, t.LastSeen.Local().Format(time.DateTime))
+	}
+	fmt.Fprintln(tw, "\nSEAL\tSTORED\tSEALED\tLEAVES\tLAST CHECKPOINT\t")
+	for _, s := range r.Seal {
+		at := "-"
+		if s.Leaves > 0 {
+			at = s.CheckpointAt.Local().Format(time.DateTime)
+		}
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%s\t\n", printable(s.Tenant), s.Stored, s.Sealed, s.Leaves, at)
 	}
 	if err := tw.Flush(); err != nil {
 		return err

@@ -220,3 +220,20 @@ func (d *DB) Strings(ctx context.Context, what, body string) ([]string, error) {
 func (d *DB) Tenants(ctx context.Context) ([]string, error) {
 	return d.Strings(ctx, "list tenants", "SELECT DISTINCT tenant AS x FROM (SELECT tenant FROM "+d.table("seal_checkpoints")+" UNION ALL SELECT tenant FROM "+d.table("events")+" GROUP BY tenant) ORDER BY x")
 }
+
+// LeafRange is where in the log the leaves of a period are: from, and to, which is not in.
+func (d *DB) LeafRange(ctx context.Context, tenant string, begin, end int64) (from, to uint64, err error) {
+	var lo, hi, n proto.ColUInt64
+	err = d.do(ctx, "read leaves", ch.Query{
+		Body: fmt.Sprintf("SELECT min(leaf_index) AS lo, max(leaf_index) AS hi, count() AS n FROM %s WHERE tenant = %s AND ts >= fromUnixTimestamp64Nano(%d, 'UTC') AND ts < fromUnixTimestamp64Nano(%d, 'UTC')",
+			d.table("seal_leaves"), lit(tenant), begin, end),
+		Result: proto.Results{{Name: "lo", Data: &lo}, {Name: "hi", Data: &hi}, {Name: "n", Data: &n}},
+		OnResult: func(context.Context, proto.Block) error {
+			if len(n) > 0 && n[0] > 0 {
+				from, to = lo[0], hi[0]+1
+			}
+			return nil
+		},
+	})
+	return from, to, err
+}

@@ -26,12 +26,13 @@ const (
 type Match struct {
 	Leaf
 	State     State
-	Second    bool   // beside the row that was sealed there is another, different one
-	Canonical []byte // of the row, if asked for
+	Second    bool     // beside the row that was sealed there is another, different one
+	Canonical []byte   // of the row, if asked for
+	Cells     []string // of the row, those asked for
 }
 
-// Match reads the rows that leaves stand for and compares. With keep, the rows' canonical forms come with them.
-func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool) ([]Match, error) {
+// Match reads the rows that leaves stand for and compares. With keep, the rows' canonical forms come with them, and the named columns' values.
+func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool, cells ...string) ([]Match, error) {
 	out := make([]Match, len(leaves))
 	if err := d.Salts(ctx, tenant, leaves); err != nil {
 		return nil, err
@@ -63,6 +64,9 @@ func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool)
 				hit = true
 				if out[i].State != Matched && keep {
 					out[i].Canonical = bytes.Clone(r.Canonical)
+					for _, c := range cells {
+						out[i].Cells = append(out[i].Cells, r.Cell(c))
+					}
 				}
 				out[i].State = Matched
 			}

@@ -5,6 +5,7 @@ package seal
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,26 @@ type Row struct {
 	StreamSeq uint64
 	Canonical []byte
 	Anchor    bool // the record of a checkpoint
+
+	cols []*column
+	at   int
+}
+
+// Cell is the value of a column as the canonical form has it, without quotes; empty where it is the default or there is none.
+func (r *Row) Cell(name string) string {
+	for _, c := range r.cols {
+		if c.name == `"`+name+`":` {
+			b := c.app(nil, r.at)
+			if len(b) > 1 && b[0] == '"' {
+				var s string
+				if json.Unmarshal(b, &s) == nil {
+					return s
+				}
+			}
+			return string(b)
+		}
+	}
+	return ""
 }
 
 // ActionCheckpoint is the audit action of a checkpoint's record.
@@ -175,6 +196,7 @@ func (d *DB) Rows(ctx context.Context, kind, where, order string, f func(*Row) e
 				}
 				row.Canonical = append(line, '}')
 				row.Tenant, row.ID, row.Time, row.StreamSeq = tenant.Row(i), (*id)[i], int64(ts.Data[i]), (*seq)[i]
+				row.cols, row.at = cols, i
 				row.Anchor = action != nil && action.Row(i) == ActionCheckpoint
 				if err := f(&row); err != nil {
 					stop = err
@@ -216,3 +238,9 @@ func (d *DB) spans(ctx context.Context, kind string, from, to uint64, limit int)
 	})
 	return out, err
 }
+
+// Table is the quoted name of a table.
+func (d *DB) Table(name string) string { return d.table(name) }
+
+// Literal quotes a string for a query.
+func Literal(s string) string { return lit(s) }

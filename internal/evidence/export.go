@@ -1,0 +1,621 @@
+// Making a bundle.
+
+package evidence
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/mcpsiem/mcpsiem/internal/seal"
+	"github.com/mcpsiem/mcpsiem/schemas/compliance"
+)
+
+// Options of an export.
+type Options struct {
+	Tenant     string
+	From, To   time.Time
+	Framework  *compliance.Framework
+	Control    string // only this one; empty for all
+	Out        string // file; written beside it first and renamed
+	Dir        string // of the logs
+	Key        *seal.Key
+	Now        time.Time
+	ExportedBy string
+	RecordID   string // of the audit event
+	Version    string
+	Progress   func(done, total uint64)
+}
+
+const (
+	chunk      = 5_000
+	maxHistory = 200 // checkpoints
+)
+
+type exporter struct {
+	Options
+	db    *seal.DB
+	a     *archive
+	m     Manifest
+	tiles *seal.Tiles
+	cp    seal.Checkpoint
+	note  []byte
+	tmp   []*spool
+
+	segments []segment
+	summary  Summary
+}
+
+// Summary is what the report shows.
+type Summary struct {
+	Manifest   Manifest
+	Coverage   *seal.Coverage
+	Framework  *compliance.Framework
+	Controls   []compliance.Control
+	ByDay      []Count
+	ByServer   []Count
+	ByOutcome  []Count
+	BySeverity []Count
+	Redactions []Count
+	Samples    []Sample
+	Exceptions []Exception // the first of them
+}
+
+// Count is a bar of a chart.
+type Count struct {
+	Name string `json:"name"`
+	N    uint64 `json:"n"`
+}
+
+// Sample is an event as the report shows it.
+type Sample struct{ Time, ID, Principal, Server, Tool, Outcome string }
+
+// Exception is a leaf of the period whose row is not in the bundle.
+type Exception struct {
+	Leaf            uint64
+	Kind, ID, State string
+}
+
+// Export writes a bundle and returns its manifest. The file is there only if it is complete.
+func Export(ctx context.Context, db *seal.DB, o Options) (*Manifest, error) {
+	e := &exporter{Options: o, db: db}
+	defer func() {
+		for _, t := range e.tmp {
+			t.f.Close()
+		}
+	}()
+	if err := e.open(); err != nil {
+		return nil, err
+	}
+	part := o.Out + ".part"
+	var err error
+	if e.a, err = newArchive(part); err != nil {
+		return nil, err
+	}
+	defer os.Remove(part)
+	if err := e.write(ctx); err != nil {
+		e.a.f.Close()
+		return nil, err
+	}
+	if err := e.a.close(func(sha string) ([]byte, error) { return o.Key.SignText(o.Tenant, statement("file", sha)) }); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(part, o.Out); err != nil {
+		return nil, fmt.Errorf("cannot write the bundle: %w", err)
+	}
+	return &e.m, nil
+}
+
+func (e *exporter) open() error {
+	dir := filepath.Join(e.Dir, seal.FolderOf(e.Tenant))
+	var err error
+	e.note, err = os.ReadFile(filepath.Join(dir, "checkpoint"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot export evidence: nothing of this tenant is sealed in %s", e.Dir)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read the log's checkpoint: %w", err)
+	}
+	if e.cp, err = seal.OpenCheckpoint(e.note, e.Key.VerifierKey(e.Tenant)); err != nil {
+		return err
+	}
+	e.tiles = seal.NewTiles(dir, e.cp.Size)
+	if root, err := e.tiles.Root(); err != nil || root != e.cp.Root {
+		return errors.New("cannot export evidence: the log's tiles are not those of its checkpoint (see `mcpsiem audit verify`)")
+	}
+	e.m = Manifest{
+		Format: Format, Tenant: e.Tenant, From: e.From.UTC().Format(time.RFC3339Nano), To: e.To.UTC().Format(time.RFC3339Nano), Framework: e.Framework.ID, Control: e.Control,
+		CreatedAt: e.Now.UTC().Format(time.RFC3339), ExportedBy: e.ExportedBy, RecordID: e.RecordID, ToolVersion: e.Version, CanonicalVersion: seal.CanonicalVersion,
+		Origin: e.cp.Origin, TreeSize: e.cp.Size, RootHash: hex.EncodeToString(e.cp.Root[:]),
+	}
+	return nil
+}
+
+func (e *exporter) spool() (*spool, error) {
+	t, err := newSpool(filepath.Dir(e.Out))
+	if err == nil {
+		e.tmp = append(e.tmp, t)
+	}
+	return t, err
+}
+
+func (e *exporter) write(ctx context.Context) error {
+	if err := e.rows(ctx); err != nil {
+		return err
+	}
+	if err := e.log(ctx); err != nil {
+		return err
+	}
+	if err := e.tables(ctx); err != nil {
+		return err
+	}
+	if err := e.controls(); err != nil {
+		return err
+	}
+	if err := e.report(); err != nil {
+		return err
+	}
+	e.m.Files = slices.Clone(e.a.files)
+	slices.SortFunc(e.m.Files, func(a, b FileInfo) int { return cmp.Compare(a.Name, b.Name) })
+	b, err := json.MarshalIndent(e.m, "", "  ")
+	if err != nil {
+		return err
+	}
+	b = append(b, '\n')
+	if err := e.a.add(fileManifest, b); err != nil {
+		return err
+	}
+	sum := seal.Digest(b)
+	sig, err := e.Key.SignText(e.Tenant, statement("manifest", hex.EncodeToString(sum[:])))
+	if err != nil {
+		return err
+	}
+	return e.a.add(fileSignature, sig)
+}
+
+// cells of events.csv and findings.csv.
+var (
+	eventCells   = []string{"ts", "event_id", "event_name", "principal_id", "principal_verified", "client_name", "server", "tool", "method", "kind", "outcome", "duration_ns", "data_classes", "capture", "audit_action"}
+	findingCells = []string{"ts", "finding_id", "rule_id", "severity", "status", "triaged_by", "title", "principal_id", "server", "tool", "count", "revision"}
+)
+
+// rows writes events and findings in the order of the log, what opens their leaves, and what of the log's hashes is given one by one.
+func (e *exporter) rows(ctx context.Context) error {
+	var tmp [7]*spool
+	for i := range tmp {
+		var err error
+		if tmp[i], err = e.spool(); err != nil {
+			return err
+		}
+	}
+	evLeaves, findings, fiLeaves, hashes := tmp[0], tmp[1], tmp[2], tmp[3]
+	evCSV, fiCSV, exCSV := csv.NewWriter(tmp[4]), csv.NewWriter(tmp[5]), csv.NewWriter(tmp[6])
+	_ = evCSV.Write(append([]string{"leaf_index"}, eventCells...))
+	_ = fiCSV.Write(append([]string{"leaf_index"}, findingCells...))
+	_ = exCSV.Write([]string{"leaf_index", "kind", "id", "state"})
+	lo, hi, err := e.db.LeafRange(ctx, e.Tenant, e.From.UnixNano(), e.To.UnixNano())
+	if err != nil {
+		return err
+	}
+	hi = min(hi, e.cp.Size)
+	events, done, err := e.a.create(fileEvents)
+	if err != nil {
+		return err
+	}
+	next := uint64(0) // of the log: what the segments cover
+	var pair [8 + seal.SaltSize]byte
+	for from := lo; from < hi; from += chunk {
+		leaves, err := e.db.Leaves(ctx, e.Tenant, from, min(from+chunk, hi), e.From.UnixNano(), e.To.UnixNano())
+		if err != nil {
+			return err
+		}
+		leaves = slices.CompactFunc(leaves, func(a, b seal.Leaf) bool { return a.Index == b.Index })
+		for _, kind := range []string{seal.KindEvent, seal.KindFinding} {
+			cells := eventCells
+			if kind == seal.KindFinding {
+				cells = findingCells
+			}
+			var of []seal.Leaf
+			for _, l := range leaves {
+				if l.Kind == kind {
+					of = append(of, l)
+				}
+			}
+			if len(of) == 0 {
+				continue
+			}
+			matches, err := e.db.Match(ctx, e.Tenant, of, true, cells...)
+			if err != nil {
+				return err
+			}
+			for i := range matches {
+				m := &matches[i]
+				h, err := e.tiles.Leaf(m.Index)
+				if err != nil {
+					return err
+				}
+				state := m.State
+				if h != m.Hash {
+					state = seal.Changed
+				}
+				if state != seal.Matched {
+					x := Exception{m.Index, m.Kind, m.ID.String(), stateName(state)}
+					if err := e.superseded(ctx, m, &x); err != nil {
+						return err
+					}
+					e.m.Exceptions++
+					if len(e.summary.Exceptions) < 50 {
+						e.summary.Exceptions = append(e.summary.Exceptions, x)
+					}
+					_ = exCSV.Write([]string{strconv.FormatUint(x.Leaf, 10), x.Kind, x.ID, x.State})
+					continue
+				}
+				binary.BigEndian.PutUint64(pair[:], m.Index)
+				copy(pair[8:], m.Salt[:])
+				line := append(m.Canonical, '\n')
+				cellsOut := append([]string{strconv.FormatUint(m.Index, 10)}, safeCells(m.Cells)...)
+				if kind == seal.KindEvent {
+					e.m.Events++
+					_, err = events.Write(line)
+					_, _ = evLeaves.Write(pair[:])
+					_ = evCSV.Write(cellsOut)
+					if e.m.Events%997 == 1 && len(e.summary.Samples) < 12 {
+						e.summary.Samples = append(e.summary.Samples, Sample{timeText(m.Time), m.ID.String(), m.Cells[3], m.Cells[6], m.Cells[7], m.Cells[10]})
+					}
+				} else {
+					e.m.Findings++
+					_, err = findings.Write(line)
+					_, _ = fiLeaves.Write(pair[:])
+					_ = fiCSV.Write(cellsOut)
+				}
+				if err != nil {
+					return fmt.Errorf("cannot write the bundle: %w", err)
+				}
+			}
+		}
+		for _, l := range leaves {
+			if err := e.extend(&next, l.Index, hashes); err != nil {
+				return err
+			}
+		}
+		if e.Progress != nil {
+			e.Progress(min(from+chunk, hi)-lo, hi-lo)
+		}
+	}
+	done()
+	if err := e.gap(next, e.cp.Size); err != nil {
+		return err
+	}
+	for i, s := range e.segments { // of the leaves
+		if s.Roots == nil {
+			if e.m.LastLeaf == 0 {
+				e.m.FirstLeaf = e.segments[i].From
+			}
+			e.m.LastLeaf = s.To - 1
+		}
+	}
+	for _, c := range []*csv.Writer{evCSV, fiCSV, exCSV} {
+		if c.Flush(); c.Error() != nil {
+			return fmt.Errorf("cannot write a temporary file: %w", c.Error())
+		}
+	}
+	for _, x := range []struct {
+		name string
+		t    *spool
+	}{{fileEventLeafs, evLeaves}, {fileFindings, findings}, {fileFindLeafs, fiLeaves}, {fileEventsCSV, tmp[4]}, {fileFindCSV, tmp[5]}, {fileExceptions, tmp[6]}, {fileHashes, hashes}} {
+		if err := e.a.addFile(x.name, x.t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// safeCells keeps a spreadsheet from taking what others wrote as a formula.
+func safeCells(cells []string) []string {
+	for i, c := range cells {
+		if c != "" && strings.ContainsRune("=+-@\t\r", rune(c[0])) {
+			if _, err := strconv.ParseFloat(c, 64); err != nil {
+				cells[i] = "'" + c
+			}
+		}
+	}
+	return cells
+}
+
+func stateName(s seal.State) string {
+	return map[seal.State]string{seal.Absent: "missing", seal.Changed: "changed", seal.Reordered: "reordered", seal.Closed: "no salt"}[s]
+}
+
+// superseded tells an absent row that a later one replaced, or that was deleted with a record, from one that is missing.
+func (e *exporter) superseded(ctx context.Context, m *seal.Match, x *Exception) error {
+	if m.State != seal.Absent && m.State != seal.Changed {
+		return nil
+	}
+	later, err := e.db.LeavesOf(ctx, e.Tenant, m.ID)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(later, func(l seal.Leaf) bool { return l.Kind == m.Kind && l.Index > m.Index }) {
+		x.State = "superseded"
+		return nil
+	}
+	n, err := e.db.Strings(ctx, "read records of deletion", fmt.Sprintf("SELECT count() AS x FROM %s WHERE tenant = %s AND leaf_index = %d", e.db.Table("seal_deletions"), seal.Literal(e.Tenant), m.Index))
+	if err == nil && len(n) == 1 && n[0] != "0" && m.State == seal.Absent {
+		x.State = "deleted with a record"
+	}
+	return err
+}
+
+// extend adds a leaf to the segments, in the order of the log.
+func (e *exporter) extend(next *uint64, index uint64, hashes *spool) error {
+	if index < *next {
+		return nil
+	}
+	last := len(e.segments) - 1
+	if last >= 0 && e.segments[last].Roots == nil && index == *next {
+		e.segments[last].To = index + 1
+	} else {
+		if err := e.gap(*next, index); err != nil {
+			return err
+		}
+		e.segments = append(e.segments, segment{From: index, To: index + 1})
+		*next = index
+	}
+	for ; *next <= index; *next++ {
+		h, err := e.tiles.Leaf(*next)
+		if err != nil {
+			return err
+		}
+		if _, err := hashes.Write(h[:]); err != nil {
+			return fmt.Errorf("cannot write a temporary file: %w", err)
+		}
+	}
+	return nil
+}
+
+func (e *exporter) gap(from, to uint64) error {
+	if from >= to {
+		return nil
+	}
+	roots, err := e.tiles.Range(from, to)
+	if err != nil {
+		return err
+	}
+	s := segment{From: from, To: to}
+	for _, r := range roots {
+		s.Roots = append(s.Roots, base64.StdEncoding.EncodeToString(r))
+	}
+	e.segments = append(e.segments, s)
+	return nil
+}
+
+func (e *exporter) json(name string, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", " ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return e.a.add(name, b.Bytes())
+}
+
+// log writes what leads from the leaves to a signed checkpoint, and the checkpoints of the period.
+func (e *exporter) log(ctx context.Context) error {
+	if e.segments == nil {
+		e.segments = []segment{}
+	}
+	if err := e.json(fileSegments, e.segments); err != nil {
+		return err
+	}
+	if err := e.a.add(fileCheckpoint, e.note); err != nil {
+		return err
+	}
+	kept, err := e.db.Checkpoints(ctx, e.Tenant, fmt.Sprintf("size <= %d AND signed_at >= toDateTime64(%d, 3, 'UTC')", e.cp.Size, max(e.From.Unix(), 0)), 0)
+	if err != nil {
+		return err
+	}
+	old := []oldCheckpoint{}
+	step := max(1, (len(kept)+maxHistory-1)/maxHistory)
+	for i := 0; i < len(kept); i += step {
+		c := kept[i]
+		proof, err := tlog.ProveTree(int64(e.cp.Size), int64(c.Checkpoint.Size), e.tiles)
+		if err != nil {
+			return fmt.Errorf("cannot prove a checkpoint: %w", err)
+		}
+		o := oldCheckpoint{SignedAt: c.SignedAt.Format(time.RFC3339Nano), Note: string(c.Note), Proof: []string{}}
+		for _, h := range proof {
+			o.Proof = append(o.Proof, base64.StdEncoding.EncodeToString(h[:]))
+		}
+		old = append(old, o)
+	}
+	if err := e.json(fileHistory, old); err != nil {
+		return err
+	}
+	return e.a.add(fileKey, []byte(e.Key.VerifierKey(e.Tenant)+"\n"))
+}
+
+// period is the condition for a table's rows.
+func (e *exporter) period(column string) string {
+	return fmt.Sprintf("tenant = %s AND %s", seal.Literal(e.Tenant), e.between(column))
+}
+
+func (e *exporter) between(column string) string {
+	return fmt.Sprintf("%[1]s >= fromUnixTimestamp64Nano(%[2]d, 'UTC') AND %[1]s < fromUnixTimestamp64Nano(%[3]d, 'UTC')", column, e.From.UnixNano(), e.To.UnixNano())
+}
+
+// csv writes the result of a query: a header, then its rows, each made to CSV by ClickHouse.
+func (e *exporter) csv(ctx context.Context, name, header, query string) error {
+	rows, err := e.db.Strings(ctx, "read for "+name, "SELECT formatRowNoNewline('CSV', r.*) AS x FROM ("+query+") AS r")
+	if err != nil {
+		return err
+	}
+	return e.a.add(name, []byte(header+"\n"+strings.Join(append(rows, ""), "\n")))
+}
+
+func (e *exporter) counts(ctx context.Context, query string) ([]Count, error) {
+	rows, err := e.db.Strings(ctx, "count for the report", "SELECT concat(toString(n), ' ', toString(name)) AS x FROM ("+query+")")
+	if err != nil {
+		return nil, err
+	}
+	out := []Count{}
+	for _, r := range rows {
+		n, name, _ := strings.Cut(r, " ")
+		c := Count{Name: name}
+		c.N, _ = strconv.ParseUint(n, 10, 64)
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// tables writes what the store knows beside the rows themselves: they are derived from it at the time of the export, and the leaves do not vouch for them.
+func (e *exporter) tables(ctx context.Context) error {
+	ev, fi := e.db.Table("events"), e.db.Table("findings")
+	guard := func(c string) string { // what others wrote must not become a formula in a spreadsheet
+		return fmt.Sprintf("if(match(toString(%[1]s), '^[=+@\\t\\r-]'), concat('\\'', toString(%[1]s)), toString(%[1]s)) AS %[1]s_", c)
+	}
+	g := func(columns ...string) string {
+		for i, c := range columns {
+			columns[i] = guard(c)
+		}
+		return strings.Join(columns, ", ")
+	}
+	tables := []struct{ name, header, query string }{
+		{fileAudit, "time,event_id,actor,actor_kind,verified,action,target,outcome,details", "SELECT ts, event_id, " + g("principal_id", "principal_kind") + ", principal_verified, " + g("audit_action", "audit_target", "outcome") +
+			", toJSONString(audit_details) FROM " + ev + " FINAL WHERE audit_action != '' AND " + e.period("ts") + " ORDER BY ts, event_id"},
+		{fileAccess, "principal,kind,issuer,method,verified,client,server,tool,calls,failed,first,last", "SELECT " + g("principal_id", "principal_kind", "principal_issuer", "principal_method") + ", principal_verified, " + g("client_name", "server", "tool") +
+			", uniqExactIf(event_id, kind = 'request') AS calls, uniqExactIf(event_id, kind IN ('response', 'error') AND outcome NOT IN ('', 'ok', 'input_required')) AS failed, min(ts), max(ts) FROM " + ev +
+			" WHERE audit_action = '' AND " + e.period("ts") + " GROUP BY principal_id, principal_kind, principal_issuer, principal_method, principal_verified, client_name, server, tool ORDER BY principal_id, server, tool, client_name, principal_kind, principal_issuer, principal_method, principal_verified"},
+		{fileInventory, "server,tool,definition_sha256,tokens,first_seen,last_seen", "SELECT " + g("server", "tool") + ", definition_hash, max(tokens), min(first_seen) AS f, max(last_seen) AS l FROM " + e.db.Table("tool_catalogue") +
+			" WHERE tenant = " + seal.Literal(e.Tenant) + " GROUP BY server, tool, definition_hash HAVING f < fromUnixTimestamp64Nano(" + fmt.Sprint(e.To.UnixNano()) + ", 'UTC') ORDER BY server, tool, f, definition_hash"},
+		{fileDeletions, "leaf_index,record_id,deleted_at", "SELECT leaf_index, record_id, deleted_at FROM " + e.db.Table("seal_deletions") + " FINAL WHERE " + e.period("deleted_at") + " ORDER BY record_id, leaf_index"},
+		{fileRetention, "time,event_id,actor,action,target,outcome,details", "SELECT ts, event_id, " + g("principal_id", "audit_action", "audit_target", "outcome") + ", toJSONString(audit_details) FROM " + ev +
+			" FINAL WHERE (audit_action LIKE 'retention.%' OR audit_action LIKE 'hold.%' OR audit_action LIKE 'subject.%' OR audit_action LIKE 'key.%') AND " + e.period("ts") + " ORDER BY ts, event_id"},
+	}
+	for _, t := range tables {
+		if err := e.csv(ctx, t.name, t.header, t.query); err != nil {
+			return err
+		}
+	}
+	var err error
+	if e.summary.Coverage, err = seal.ReadCoverage(ctx, e.db, e.Tenant, e.From, e.To); err != nil {
+		return err
+	}
+	if err := e.json(fileCoverage, e.summary.Coverage); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		to    *[]Count
+		query string
+	}{
+		{&e.summary.ByDay, "SELECT toDate(ts) AS name, uniqExact(event_id) AS n FROM " + ev + " WHERE " + e.period("ts") + " GROUP BY name ORDER BY name"},
+		{&e.summary.ByServer, "SELECT server AS name, uniqExact(event_id) AS n FROM " + ev + " WHERE server != '' AND " + e.period("ts") + " GROUP BY name ORDER BY n DESC, name LIMIT 12"},
+		{&e.summary.ByOutcome, "SELECT outcome AS name, uniqExact(event_id) AS n FROM " + ev + " WHERE outcome != '' AND " + e.period("ts") + " GROUP BY name ORDER BY n DESC, name LIMIT 12"},
+		{&e.summary.BySeverity, "SELECT severity AS name, uniqExact(finding_id) AS n FROM " + fi + " WHERE " + e.period("ts") + " GROUP BY name ORDER BY n DESC, name"},
+		{&e.summary.Redactions, "SELECT k AS name, toUInt64(sum(v)) AS n FROM " + ev + " FINAL ARRAY JOIN mapKeys(redactions) AS k, mapValues(redactions) AS v WHERE " + e.period("ts") + " GROUP BY name ORDER BY n DESC, name LIMIT 30"},
+	} {
+		if *c.to, err = e.counts(ctx, c.query); err != nil {
+			return err
+		}
+	}
+	return e.redaction(ctx)
+}
+
+// redaction writes what shows that raw content is not kept: how much was removed, by class, and that no row has what only raw events have.
+func (e *exporter) redaction(ctx context.Context) error {
+	one := func(query string) (uint64, error) {
+		rows, err := e.db.Strings(ctx, "count redactions", query)
+		if err != nil || len(rows) != 1 {
+			return 0, err
+		}
+		return strconv.ParseUint(rows[0], 10, 64)
+	}
+	type result struct {
+		ByClass       []Count  `json:"redactions_by_class"`
+		WithRedaction uint64   `json:"events_with_redactions"`
+		Withheld      uint64   `json:"events_withheld"`
+		RawAttributes uint64   `json:"events_with_raw_attributes"` // 0, or redaction failed
+		Sample        []string `json:"sample_event_ids"`           // of events with redactions; their bodies are in events.ndjson
+	}
+	r := result{ByClass: e.summary.Redactions}
+	ev := e.db.Table("events")
+	var err error
+	for _, q := range []struct {
+		to   *uint64
+		cond string
+	}{{&r.WithRedaction, "notEmpty(redactions)"}, {&r.Withheld, "capture = 'withheld'"}, {&r.RawAttributes, "arrayExists(k -> startsWith(k, 'mcpsiem.raw.'), mapKeys(extra))"}} {
+		if *q.to, err = one("SELECT uniqExact(event_id) AS x FROM " + ev + " WHERE " + q.cond + " AND " + e.period("ts")); err != nil {
+			return err
+		}
+	}
+	if r.Sample, err = e.db.Strings(ctx, "sample redactions", "SELECT DISTINCT event_id AS x FROM "+ev+" WHERE notEmpty(redactions) AND "+e.period("ts")+" ORDER BY x LIMIT 25"); err != nil {
+		return err
+	}
+	if r.Sample == nil {
+		r.Sample = []string{}
+	}
+	return e.json(fileRedaction, r)
+}
+
+func (e *exporter) controls() error {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	_ = w.Write([]string{"framework", "control", "title", "file", "supports_evidence_for"})
+	for _, c := range e.Framework.Controls {
+		if e.Control != "" && c.ID != e.Control {
+			continue
+		}
+		e.summary.Controls = append(e.summary.Controls, c)
+		for _, s := range c.Supports {
+			_ = w.Write([]string{e.Framework.ID, c.ID, c.Title, s.File, s.What})
+		}
+	}
+	if len(e.summary.Controls) == 0 {
+		return fmt.Errorf("cannot export evidence: %s has no control of this name; it has %s", e.Framework.ID, strings.Join(e.Framework.ControlIDs(), ", "))
+	}
+	w.Flush()
+	return e.a.add(fileControls, b.Bytes())
+}
+
+func (e *exporter) report() error {
+	e.summary.Manifest, e.summary.Framework = e.m, e.Framework
+	html, err := reportHTML(&e.summary)
+	if err != nil {
+		return err
+	}
+	if err := e.a.add(fileHTML, html); err != nil {
+		return err
+	}
+	pdf, err := reportPDF(&e.summary)
+	if err != nil {
+		return err
+	}
+	if err := e.a.add(filePDF, pdf); err != nil {
+		return err
+	}
+	return e.a.add(fileVerify, []byte(verifyText(&e.m)))
+}
+
+func timeText(ns int64) string {
+	if ns < 0 || ns == math.MaxInt64 {
+		return ""
+	}
+	return time.Unix(0, ns).UTC().Format("2006-01-02 15:04:05.000")
+}

@@ -1,0 +1,523 @@
+// Checking a bundle: offline, with nothing but the file and a public key. What is read was made by others: memory is bounded, and nothing in it is
+// believed before it is checked.
+
+package evidence
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/mcpsiem/mcpsiem/internal/seal"
+)
+
+// Problem is one thing in a bundle that does not fit.
+type Problem struct {
+	File   string `json:"file,omitempty"`
+	Line   uint64 `json:"line,omitempty"` // from 1
+	ID     string `json:"id,omitempty"`   // of the event or finding, as the line says
+	Leaf   string `json:"leaf_index,omitempty"`
+	Detail string `json:"detail"`
+}
+
+// Report is the result of a verification.
+type Report struct {
+	OK           bool      `json:"ok"`
+	Origin       string    `json:"origin,omitempty"`
+	Tenant       string    `json:"tenant,omitempty"`
+	From         string    `json:"from,omitempty"`
+	To           string    `json:"to,omitempty"`
+	Events       uint64    `json:"events"`   // whose leaves are in the log
+	Findings     uint64    `json:"findings"` // likewise
+	TreeSize     uint64    `json:"tree_size"`
+	RootHash     string    `json:"root_hash,omitempty"`
+	Checkpoints  int       `json:"checkpoints"`
+	Exceptions   uint64    `json:"exceptions"`     // leaves of the period whose rows are not in the bundle: exceptions.csv says why
+	Outside      uint64    `json:"leaves_outside"` // between the first and the last leaf of the bundle: of other times, says who exported
+	ProblemCount uint64    `json:"problem_count"`
+	Problems     []Problem `json:"problems"` // the first 1,000
+}
+
+// Limits of what a bundle may make the verifier hold.
+const (
+	maxSmall = 64 << 20 // bytes of a file that is read whole
+	maxLine  = 64 << 20
+)
+
+type checker struct {
+	r       Report
+	z       *zip.Reader
+	f       *os.File
+	size    int64
+	key     string
+	entries map[string]*zip.File
+	m       Manifest
+	infos   map[string]FileInfo
+	segs    []segment
+	cp      seal.Checkpoint
+}
+
+// Verify checks a bundle with a verifier key. An error is that it could not be read at all; what is wrong with it is in the report.
+func Verify(path, vkey string) (*Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the bundle: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the bundle: %w", err)
+	}
+	if _, err := seal.OpenText(nil, vkey); !errors.Is(err, seal.ErrSignature) {
+		return nil, err
+	}
+	c := &checker{f: f, size: st.Size(), key: strings.TrimSpace(vkey), entries: map[string]*zip.File{}, infos: map[string]FileInfo{}}
+	c.r.Problems = []Problem{}
+	c.check()
+	c.r.OK = c.r.ProblemCount == 0
+	return &c.r, nil
+}
+
+func (c *checker) problem(file, format string, args ...any) {
+	c.note(Problem{File: file, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) note(p Problem) {
+	c.r.ProblemCount++
+	if len(c.r.Problems) < 1000 {
+		c.r.Problems = append(c.r.Problems, p)
+	}
+}
+
+func (c *checker) check() {
+	z, err := zip.NewReader(c.f, c.size)
+	if err != nil {
+		c.problem("", "the file is no complete ZIP: it was cut off or damaged")
+		return
+	}
+	c.z = z
+	c.whole()
+	for _, e := range z.File {
+		if c.entries[e.Name] != nil {
+			c.problem(e.Name, "the file is in the bundle twice")
+			continue
+		}
+		c.entries[e.Name] = e
+	}
+	if !c.manifest() {
+		return
+	}
+	c.files()
+	if !c.checkpoint() {
+		return
+	}
+	c.history()
+	if !c.root() {
+		return
+	}
+	c.lines(fileEvents, fileEventLeafs, "events", "event_id", c.m.Events, &c.r.Events)
+	c.lines(fileFindings, fileFindLeafs, "findings", "finding_id", c.m.Findings, &c.r.Findings)
+}
+
+// whole checks the signature over the file.
+func (c *checker) whole() {
+	comment := []byte(c.z.Comment)
+	text, err := seal.OpenText(comment, c.key)
+	if err != nil {
+		c.problem("", "the signature over the whole file is missing or not of the given key")
+		return
+	}
+	sum, err := sumOf(c.f, c.size-int64(len(comment)))
+	if err != nil {
+		c.problem("", "the file cannot be read")
+		return
+	}
+	if text != statement("file", sum) {
+		c.problem("", "the file is not the one that was signed: some byte of it was changed")
+	}
+}
+
+// small reads a file whole.
+func (c *checker) small(name string) ([]byte, bool) {
+	e := c.entries[name]
+	if e == nil {
+		c.problem(name, "the file is missing")
+		return nil, false
+	}
+	if e.UncompressedSize64 > maxSmall {
+		c.problem(name, "the file is larger than such a file can be")
+		return nil, false
+	}
+	rd, err := e.Open()
+	if err != nil {
+		c.problem(name, "the file is damaged")
+		return nil, false
+	}
+	defer rd.Close()
+	b, err := io.ReadAll(io.LimitReader(rd, maxSmall+1))
+	if err != nil || len(b) > maxSmall {
+		c.problem(name, "the file is damaged")
+		return nil, false
+	}
+	return b, true
+}
+
+func (c *checker) manifest() bool {
+	b, ok := c.small(fileManifest)
+	sig, ok2 := c.small(fileSignature)
+	if !ok || !ok2 {
+		return false
+	}
+	text, err := seal.OpenText(sig, c.key)
+	sum := sha256.Sum256(b)
+	switch {
+	case err != nil:
+		c.problem(fileSignature, "the manifest's signature is forged or not of the given key")
+	case text != statement("manifest", hex.EncodeToString(sum[:])):
+		c.problem(fileManifest, "the manifest is not the one that was signed")
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if dec.Decode(&c.m) != nil {
+		c.problem(fileManifest, "the manifest cannot be read")
+		return false
+	}
+	if c.m.Format != Format || c.m.CanonicalVersion != seal.CanonicalVersion {
+		c.problem(fileManifest, "the bundle has a format that this program does not know")
+		return false
+	}
+	c.r.Tenant, c.r.From, c.r.To = c.m.Tenant, c.m.From, c.m.To
+	return true
+}
+
+// files compares every file with the manifest.
+func (c *checker) files() {
+	for _, i := range c.m.Files {
+		if _, twice := c.infos[i.Name]; twice {
+			c.problem(fileManifest, "it names a file twice")
+		}
+		c.infos[i.Name] = i
+		e := c.entries[i.Name]
+		if e == nil {
+			c.problem(i.Name, "the file is missing")
+			continue
+		}
+		h := sha256.New()
+		var n int64
+		rd, err := e.Open()
+		if err == nil {
+			n, err = io.Copy(h, io.LimitReader(rd, int64(min(i.Size, math.MaxInt64-1))+1))
+			rd.Close()
+		}
+		switch {
+		case err != nil:
+			c.problem(i.Name, "the file is damaged")
+		case uint64(n) != i.Size || hex.EncodeToString(h.Sum(nil)) != i.SHA256:
+			c.problem(i.Name, "the file is not the one that the manifest names")
+		}
+	}
+	for _, e := range c.z.File {
+		if _, known := c.infos[e.Name]; !known && e.Name != fileManifest && e.Name != fileSignature {
+			c.problem(e.Name, "the file is not in the manifest: it was added")
+		}
+	}
+}
+
+func (c *checker) checkpoint() bool {
+	if b, ok := c.small(fileKey); ok && strings.TrimSpace(string(b)) != c.key {
+		c.problem(fileKey, "the bundle's key is not the given one")
+	}
+	b, ok := c.small(fileCheckpoint)
+	if !ok {
+		return false
+	}
+	var err error
+	if c.cp, err = seal.OpenCheckpoint(b, c.key); err != nil {
+		c.problem(fileCheckpoint, "%s", err)
+		return false
+	}
+	c.r.Origin, c.r.TreeSize, c.r.RootHash, c.r.Checkpoints = c.cp.Origin, c.cp.Size, hex.EncodeToString(c.cp.Root[:]), 1
+	if c.m.Origin != c.cp.Origin || c.m.TreeSize != c.cp.Size || c.m.RootHash != c.r.RootHash {
+		c.problem(fileManifest, "the manifest names another checkpoint than the bundle has")
+	}
+	return true
+}
+
+func (c *checker) history() {
+	b, ok := c.small(fileHistory)
+	if !ok {
+		return
+	}
+	var old []oldCheckpoint
+	if json.Unmarshal(b, &old) != nil {
+		c.problem(fileHistory, "the file cannot be read")
+		return
+	}
+	for i, o := range old {
+		at := Problem{File: fileHistory, Line: uint64(i + 1)}
+		cp, err := seal.OpenCheckpoint([]byte(o.Note), c.key)
+		if err != nil {
+			at.Detail = err.Error()
+			c.note(at)
+			continue
+		}
+		var proof tlog.TreeProof
+		for _, s := range o.Proof {
+			h, err := base64.StdEncoding.DecodeString(s)
+			if err != nil || len(h) != seal.HashSize || len(proof) > 128 {
+				proof = nil
+				break
+			}
+			proof = append(proof, tlog.Hash(h))
+		}
+		if cp.Size == 0 || cp.Size > c.cp.Size || tlog.CheckTree(proof, int64(c.cp.Size), tlog.Hash(c.cp.Root), int64(cp.Size), tlog.Hash(cp.Root)) != nil {
+			at.Detail = "this checkpoint and the last one are not of one log: history was rewritten"
+			c.note(at)
+			continue
+		}
+		c.r.Checkpoints++
+	}
+}
+
+// root computes the log's root from the segments.
+func (c *checker) root() bool {
+	b, ok := c.small(fileSegments)
+	if !ok {
+		return false
+	}
+	if json.Unmarshal(b, &c.segs) != nil {
+		c.problem(fileSegments, "the file cannot be read")
+		return false
+	}
+	hashes, done, ok := c.open(fileHashes)
+	if !ok {
+		return false
+	}
+	defer done()
+	factory := &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+	all := factory.NewEmptyRange(0)
+	var h [seal.HashSize]byte
+	inside := uint64(0)
+	for i, s := range c.segs {
+		if s.From != all.End() || s.To <= s.From || s.To > c.cp.Size {
+			c.problem(fileSegments, "the segments do not cover the log")
+			return false
+		}
+		if s.Roots == nil {
+			inside += s.To - s.From
+			for range s.To - s.From {
+				if _, err := io.ReadFull(hashes, h[:]); err != nil {
+					c.problem(fileHashes, "the file ends too early or is damaged")
+					return false
+				}
+				if err := all.Append(bytes.Clone(h[:]), nil); err != nil {
+					c.problem(fileSegments, "the segments do not fit")
+					return false
+				}
+			}
+			continue
+		}
+		if i > 0 && i < len(c.segs)-1 {
+			c.r.Outside += s.To - s.From
+		}
+		var roots [][]byte
+		for _, r := range s.Roots {
+			d, err := base64.StdEncoding.DecodeString(r)
+			if err != nil || len(d) != seal.HashSize {
+				c.problem(fileSegments, "a hash cannot be read")
+				return false
+			}
+			roots = append(roots, d)
+		}
+		gap, err := factory.NewRange(s.From, s.To, roots)
+		if err == nil {
+			err = all.AppendRange(gap, nil)
+		}
+		if err != nil {
+			c.problem(fileSegments, "the segments do not fit")
+			return false
+		}
+	}
+	c.r.Exceptions = c.m.Exceptions
+	if inside != c.m.Events+c.m.Findings+c.m.Exceptions {
+		c.problem(fileHashes, "of %d leaves of the period, %d have neither a line nor an exception", inside, int64(inside-c.m.Events-c.m.Findings-c.m.Exceptions))
+	}
+	if _, err := io.ReadFull(hashes, h[:1]); err != io.EOF {
+		c.problem(fileHashes, "the file is longer than the segments")
+	}
+	root := rfc6962.DefaultHasher.EmptyRoot()
+	if all.End() > 0 {
+		root, _ = all.GetRootHash(nil)
+	}
+	if all.End() != c.cp.Size || !bytes.Equal(root, c.cp.Root[:]) {
+		c.problem(fileHashes, "the hashes do not lead to the checkpoint's root: the leaves are not those of the log")
+	}
+	return true
+}
+
+func (c *checker) open(name string) (*bufio.Reader, func(), bool) {
+	e := c.entries[name]
+	if e == nil {
+		c.problem(name, "the file is missing")
+		return nil, nil, false
+	}
+	rd, err := e.Open()
+	if err != nil {
+		c.problem(name, "the file is damaged")
+		return nil, nil, false
+	}
+	return bufio.NewReaderSize(rd, 1<<18), func() { rd.Close() }, true
+}
+
+// lines checks each line against the log. Leaves ascend, so that one pass over the hashes suffices.
+func (c *checker) lines(name, leavesName, table, idName string, want uint64, good *uint64) {
+	lines, done, ok := c.open(name)
+	if !ok {
+		return
+	}
+	defer done()
+	leaves, done2, ok := c.open(leavesName)
+	if !ok {
+		return
+	}
+	defer done2()
+	hashes, done3, ok := c.open(fileHashes)
+	if !ok {
+		return
+	}
+	defer done3()
+	var (
+		pair [8 + seal.SaltSize]byte
+		hash seal.Hash
+		at   uint64 // index of the next hash in the file
+		seg  = -1
+		n    uint64
+		last uint64
+		buf  []byte
+	)
+	head := []byte(`{"_table":"` + table + `","_v":1`)
+	// leafAt reads forward to a leaf.
+	leafAt := func(index uint64) bool {
+		for {
+			if seg >= 0 && c.segs[seg].Roots == nil && index < c.segs[seg].To {
+				if index < at {
+					return false
+				}
+				if skip := index - at; skip > 0 {
+					if _, err := io.CopyN(io.Discard, hashes, int64(skip)*seal.HashSize); err != nil {
+						return false
+					}
+				}
+				_, err := io.ReadFull(hashes, hash[:])
+				at = index + 1
+				return err == nil
+			}
+			if seg >= 0 && c.segs[seg].Roots == nil {
+				if _, err := io.CopyN(io.Discard, hashes, int64(c.segs[seg].To-at)*seal.HashSize); err != nil {
+					return false
+				}
+			}
+			if seg++; seg >= len(c.segs) {
+				return false
+			}
+			at = c.segs[seg].From
+			if c.segs[seg].Roots != nil && index < c.segs[seg].To {
+				return false
+			}
+		}
+	}
+	lost := false
+	for {
+		line, err := readLine(lines, &buf)
+		if err == io.EOF {
+			break
+		}
+		n++
+		if err != nil {
+			c.note(Problem{File: name, Line: n, Detail: "the file is damaged from here on, or the line is too long"})
+			return
+		}
+		if _, err := io.ReadFull(leaves, pair[:]); err != nil {
+			c.note(Problem{File: leavesName, Line: n, Detail: "it ends before the lines do: lines were added, or leaves removed"})
+			return
+		}
+		index := binary.BigEndian.Uint64(pair[:8])
+		p := Problem{File: name, Line: n, ID: idOf(line, idName), Leaf: fmt.Sprint(index)}
+		switch {
+		case n > 1 && index <= last:
+			p.Detail = "out of order: its leaf comes before that of the line above"
+			c.note(p)
+			lost = true
+		case lost:
+		case !leafAt(index):
+			p.Detail = "the log's hash of its leaf is not in the bundle"
+			c.note(p)
+			lost = true
+		case seal.LeafHash(seal.Salt(pair[8:]), seal.Digest(line)) != hash || !bytes.HasPrefix(line, head):
+			p.Detail = "changed: it is not what was sealed"
+			c.note(p)
+		default:
+			*good++
+		}
+		if lost {
+			return
+		}
+		last = index
+	}
+	if _, err := io.ReadFull(leaves, pair[:1]); err != io.EOF {
+		c.note(Problem{File: name, Line: n, Detail: "it ends before its leaves do: lines were removed"})
+	}
+	if n != want {
+		c.problem(name, "it has %d lines, the manifest says %d", n, want)
+	}
+}
+
+// readLine returns a line without its end. A last line without one is an error.
+func readLine(r *bufio.Reader, buf *[]byte) ([]byte, error) {
+	*buf = (*buf)[:0]
+	for {
+		part, err := r.ReadSlice('\n')
+		if err == nil && len(*buf) == 0 {
+			return part[:len(part)-1], nil
+		}
+		*buf = append(*buf, part...)
+		switch {
+		case err == nil:
+			return (*buf)[:len(*buf)-1], nil
+		case errors.Is(err, bufio.ErrBufferFull) && len(*buf) <= maxLine:
+			continue
+		case err == io.EOF && len(*buf) == 0:
+			return nil, io.EOF
+		}
+		return nil, errors.New("bad line")
+	}
+}
+
+// idOf finds the id that a line claims, for a person to look at.
+func idOf(line []byte, name string) string {
+	_, rest, ok := bytes.Cut(line, []byte(`,"`+name+`":"`))
+	if !ok || len(rest) < 36 {
+		return ""
+	}
+	for _, b := range rest[:36] {
+		if !(b == '-' || b >= '0' && b <= '9' || b >= 'a' && b <= 'f') {
+			return ""
+		}
+	}
+	return string(rest[:36])
+}

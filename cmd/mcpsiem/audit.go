@@ -172,7 +172,7 @@ e.g. by a SIEM (audit action seal.checkpoint) or anchors.file: with both, nobody
 				s.recordVerify(ctx, c.ErrOrStderr(), r)
 			}
 			if s.asJSON {
-				err = printJSON(c.OutOrStdout(), reports)
+				err = printJSON(c, reports)
 			} else {
 				err = printVerify(c.OutOrStdout(), reports)
 			}
@@ -275,7 +275,7 @@ func newAuditCheckpoints() *cobra.Command {
 				}
 			}
 			if s.asJSON {
-				return printJSON(c.OutOrStdout(), rows)
+				return printJSON(c, rows)
 			}
 			tw := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(tw, "TENANT\tSIGNED\tLEAVES\tROOT\tSIGNATURE")
@@ -356,7 +356,7 @@ func newAuditProof() *cobra.Command {
 				_, err := io.WriteString(c.OutOrStdout(), b.String())
 				return err
 			}
-			return printJSON(c.OutOrStdout(), map[string]any{"tenant": tenant, "kind": m.Kind, "id": m.ID, "leaf_index": m.Index, "leaf_hash": hex.EncodeToString(m.Hash[:]),
+			return printJSON(c, map[string]any{"tenant": tenant, "kind": m.Kind, "id": m.ID, "leaf_index": m.Index, "leaf_hash": hex.EncodeToString(m.Hash[:]),
 				"salt": hex.EncodeToString(m.Salt[:]), "canonical_version": m.Version, "canonical": string(m.Canonical), "key": strings.TrimSpace(string(key)), "proof": b.String()})
 		},
 	}
@@ -404,7 +404,7 @@ of the store, rows not sealed yet, truncated and withheld content, clocks that d
 				rows = append(rows, r)
 			}
 			if s.asJSON {
-				return printJSON(c.OutOrStdout(), rows)
+				return printJSON(c, rows)
 			}
 			tw := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(tw, "TENANT\tPASSED TAPS\tSTORED\tMISSING\tREPORTED LOST\tUNEXPLAINED\tEVENTS\tFINDINGS\tSEALED\tNOT YET\tDEAD LETTERS\tWITHHELD\tSKEWED\t")

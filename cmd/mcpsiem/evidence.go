@@ -99,7 +99,7 @@ was sealed are left out and listed as exceptions. Needs the signing key, and dis
 				return err
 			}
 			if s.asJSON {
-				return printJSON(c.OutOrStdout(), m)
+				return printJSON(c, m)
 			}
 			st, err := os.Stat(out)
 			if err != nil {
@@ -148,7 +148,7 @@ The key has to come from its owner by another way than the bundle.`,
 				return err
 			}
 			if asJSON {
-				err = printJSON(c.OutOrStdout(), r)
+				err = printJSON(c, r)
 			} else {
 				err = printEvidence(c.OutOrStdout(), r)
 			}

@@ -37,6 +37,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/revokeduse"
 	"github.com/mcpsiem/mcpsiem/detectors/runaway"
 	"github.com/mcpsiem/mcpsiem/detectors/scopegrowth"
+	"github.com/mcpsiem/mcpsiem/detectors/serveridentity"
 	"github.com/mcpsiem/mcpsiem/detectors/shadowing"
 	"github.com/mcpsiem/mcpsiem/detectors/silence"
 	"github.com/mcpsiem/mcpsiem/detectors/slowdrip"
@@ -74,6 +75,7 @@ var All = []engine.Definition{
 	approval.Definition,
 	lookalike.Definition,
 	shadowing.Definition,
+	serveridentity.Definition,
 	tokenhygiene.Definition,
 	credentialsharing.Definition,
 	scopegrowth.Definition,

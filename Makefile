@@ -48,6 +48,10 @@ test: build test/demo/npm/node_modules ## every test, real engines and real serv
 test-fault: build ## long fault suite: kill -9 of every process under load, many rounds (ROUNDS=100)
 	go test -count=1 -timeout 2h -run 'Fault' ./test/fault -rounds $(or $(ROUNDS),100)
 
+.PHONY: detect-quality
+detect-quality: ## detectors of crossings and cost on made-up traffic of SEEDS=30 seeds: what is found, what is raised for nothing
+	@go test -count=1 -timeout 30m ./test/traffic -run Quality -v -seeds $(or $(SEEDS),30)
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (20s each)
 	@for pkg in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
@@ -71,6 +75,10 @@ appinspect: ## Splunk's own inspection of the add-on and the app (needs python3;
 	@for app in TA-mcpsiem mcpsiem_app; do \
 	  '$(CACHE)/appinspect/bin/splunk-appinspect' inspect deploy/splunk/$$app --mode precert | awk '/Report Summary/ {p=1} p'; \
 	  '$(CACHE)/appinspect/bin/splunk-appinspect' inspect deploy/splunk/$$app --mode precert | grep -qE '^ *failure: +0$$' || exit 1; done
+
+.PHONY: train
+train: ## train the text scorer on labelled data: make train DATA=DIR (internal/textscore/README.md)
+	go run ./internal/textscore/train --data $(DATA) --out internal/textscore/weights.bin
 
 .PHONY: generate
 generate: ## regenerate code, schemas and references from schemas/*.yaml

@@ -61,10 +61,10 @@ var Definition = engine.Define(engine.Spec{
 	TTL:        60 * 24 * time.Hour,
 	Sees:       "The tokens and the amount of every event, with its principal, team, server and tool, and where it came from.",
 	Fires: "While an hour lasts, as soon as its tokens or money are above all of: `deviations` robust deviations over the median of the same hour of the week in the last four weeks (of the same hour on other days, while there are no " +
-		"two weeks yet), `ratio` times that median, `ratio`/2 times what 99 in 100 hours stay below, and the minimum. For each principal, team, tool, server and the tenant: medium; high from four times that on. At an hour in which a principal has never been " +
+		"two weeks yet), `ratio` times that median, `ratio`/2 times what 99 in 100 hours stay below, and the minimum. For each principal, team, tool, server and the tenant: low; medium from one and a half times that on, high from four times. At an hour in which a principal has never been " +
 		"active, a typical hour's spending is enough: high if it comes from a host or network not seen before the last day (a stolen credential), low otherwise.",
 	Tuning: "`days` (3) and `active_hours` (10): what must be known of a subject first. `ratio` (4), `deviations` (6): lower finds smaller spikes and more ordinary days. `min_tokens` (50000) and `min_money` (1, in whatever currency) an hour; `repeat` (6h).",
-	Gaps: "A rise that is slow: the baseline moves with it. Use that no event shows. A subject in its first days. More than 4096 subjects a tenant: of the least recently used nothing is known. Money in several currencies is counted as the first seen of a subject. " +
+	Gaps: "A rise that is slow: the baseline moves with it. Use that no event shows. A subject in its first days. More than 4096 subjects a tenant: of the least recently used nothing is known. Money is judged where the tokens are not above their limit. Money in several currencies is counted as the first seen of a subject. " +
 		"Hours are UTC; a change of daylight saving shifts them, which the hours beside make up for.",
 	FalsePositives: "Releases, migrations, the end of a quarter, new work of a team, an on-call night.",
 	Remediation:    "See who spent on what in the view `spend`. A loop shows as the same call again and again. If the principal does not know of it, revoke the credential and look at the hosts it came from.",
@@ -85,7 +85,8 @@ const (
 	maxSources  = 16
 	sourceNew   = 24 * time.Hour
 	sourceKept  = 30 * 24 * time.Hour
-	severe      = 4 // times the limit
+	clear       = 1.5 // times the limit
+	severe      = 4   // times the limit
 )
 
 // state is what is usual for the subjects of a tenant.
@@ -138,14 +139,19 @@ func (d *detector) judge(c *engine.Context, e *event.Event, s *state, kind, name
 	if kind == "principal" {
 		fresh = x.source(c, e)
 	}
+	over := false
 	if tokens > 0 {
-		d.hour(c, e, &x.Tokens, kind, name, fresh, "tokens", tokens, d.conf.MinTokens)
+		over = d.hour(c, e, &x.Tokens, kind, name, fresh, "tokens", tokens, d.conf.MinTokens)
 	}
 	if money > 0 && (x.Currency == "" || x.Currency == e.CostCurrency) {
 		if x.Money == nil {
 			x.Money, x.Currency = &baseline.Hours{}, e.CostCurrency
 		}
-		d.hour(c, e, x.Money, kind, name, fresh, e.CostCurrency, money, d.conf.MinMoney)
+		least := d.conf.MinMoney
+		if over { // the tokens have said it
+			least = math.Inf(1)
+		}
+		d.hour(c, e, x.Money, kind, name, fresh, e.CostCurrency, money, least)
 	}
 }
 
@@ -173,14 +179,14 @@ func (x *subject) source(c *engine.Context, e *event.Event) string {
 	return ""
 }
 
-func (d *detector) hour(c *engine.Context, e *event.Event, h *baseline.Hours, kind, name, fresh, unit string, n, least float64) {
+func (d *detector) hour(c *engine.Context, e *event.Event, h *baseline.Hours, kind, name, fresh, unit string, n, least float64) (over bool) {
 	total, ok := h.Add(c.Now, n)
 	if !ok || total < least {
-		return
+		return false
 	}
 	l := h.Limits(c.Now, baseline.Support{Days: d.conf.Days, Active: d.conf.Active})
 	if !l.Known {
-		return
+		return false
 	}
 	limit := max(least, d.conf.Ratio*l.Median, l.Median+d.conf.Deviations*l.Spread, d.conf.Ratio/2*l.High)
 	severity, title := engine.Medium, "Spending far above the usual"
@@ -190,11 +196,13 @@ func (d *detector) hour(c *engine.Context, e *event.Event, h *baseline.Hours, ki
 		severity, title, limit = engine.High, "Spending at an unusual hour from a new place", max(least, l.Typical)
 	case total >= severe*limit:
 		severity = engine.High
+	case total >= clear*limit:
 	case total >= limit:
+		severity = engine.Low
 	case night:
 		severity, title, limit = engine.Low, "Spending at an hour without any before", max(least, l.Typical)
 	default:
-		return
+		return false
 	}
 	show := engine.Name(name)
 	if kind == "tool" {
@@ -213,6 +221,7 @@ func (d *detector) hour(c *engine.Context, e *event.Event, h *baseline.Hours, ki
 		Summary: upper(kind) + " " + show + " has spent " + number(total) + " " + unit + " in this hour; " + usual + " is usual at this hour of the week.",
 		Why:     why, FirstSeen: c.Window(time.Hour),
 	})
+	return true
 }
 
 func number(f float64) string {

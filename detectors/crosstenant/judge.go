@@ -274,6 +274,12 @@ func (x *judgement) raise(l level, o *other, part, found string, own int, t *too
 	if l == principals {
 		severity = engine.Medium
 	}
+	if found == "text" { // the same words may be anybody's, unless nothing of the tool ever is
+		severity, confidence = engine.Low, 0.3
+		if t.Seen[shingle.Run] >= firmTexts && t.share(int(shingle.Run)) <= firmShare {
+			severity, confidence = engine.Medium, 0.5
+		}
+	}
 	why := map[string]string{
 		"between": l.String() + "s", "owner": who, "receiver": me, "where": part, "found": found,
 		"named": strconv.Itoa(o.strong[shingle.Person] + o.strong[shingle.Organisation]), "values": strconv.Itoa(o.all[shingle.Value]), "identifiers": strconv.Itoa(o.all[shingle.Identifier]),
@@ -323,6 +329,9 @@ const (
 
 	firmOwners = 15 // owners that have one name each, with fewer exceptions: a name says whose data it is at first sight
 	firmMany   = 0.05
+
+	firmTexts = 100 // answers of a tool after which a text that two tenants got is odd, if so few were before
+	firmShare = 0.01
 )
 
 // holds says that owners have one name each at the server, as far as is known.

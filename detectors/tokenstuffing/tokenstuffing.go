@@ -52,7 +52,7 @@ var Definition = engine.Define(engine.Spec{
 	MaxKeys:    32768,
 	TTL:        60 * 24 * time.Hour,
 	Sees:       "The tokens and the size of each tool's results.",
-	Fires: "medium: the median of a tool's last 9 results is `ratio` times the median of the 40 before them and at least `min_tokens`; 3 of its last 9 results have `density` tokens a byte or more (text has about 0.25, hashes and binary text 0.5), " +
+	Fires: "medium: the median of a tool's last 9 results, one a minute at most, is `ratio` times the median of the 200 before them, twice what 9 in 10 of those stay below, and at least `min_tokens`; 3 of its last 9 results have `density` tokens a byte or more (text has about 0.25, hashes and binary text 0.5), " +
 		"which is made to cost. low: the median of 20 results is above `large`. Each once in `repeat` for a tool.",
 	Tuning:         "`ratio` (8), `min_tokens` (8000), `large` (25000), `density` (0.9), `repeat` (7 days).",
 	Gaps:           "A tool that stuffs from its first result on and stays below `large`. A rise over weeks. Content that is withheld or whose tokens were not counted. How much of a result is needed, nobody can say from outside.",
@@ -71,7 +71,7 @@ var Definition = engine.Define(engine.Spec{
 // How many results are remembered.
 const (
 	latest  = 9
-	before  = 40
+	before  = 200
 	support = 20 // of those before
 	odd     = 3  // of the latest that must be dense
 )
@@ -80,7 +80,8 @@ const (
 type state struct {
 	Before []int64 `json:"b,omitempty"`
 	Latest []int64 `json:"l,omitempty"`
-	Dense  uint16  `json:"d,omitempty"` // a bit for each of the latest, the newest lowest
+	Dense  uint16  `json:"d,omitempty"` // a bit for each of the latest results, the newest lowest
+	Minute int64   `json:"m,omitempty"` // in which one was counted last
 }
 
 type detector struct{ conf Config }
@@ -91,6 +92,22 @@ func (d *detector) Wants(e *event.Event) bool {
 
 func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	n := min(e.TokensResult, 1<<40)
+	density := 0.0
+	if e.BodySize > 0 {
+		density = float64(n) / float64(e.BodySize)
+	}
+	s.Dense = s.Dense << 1 & (1<<latest - 1)
+	if density >= d.conf.Density && n >= d.conf.MinTokens/4 {
+		s.Dense |= 1
+	}
+	if minute := c.Now / int64(time.Minute); minute != s.Minute { // one a minute: a loop's results are not the measure of others'
+		s.Minute = minute
+		s.add(n)
+	}
+	d.judge(c, e, s, n, density)
+}
+
+func (s *state) add(n int64) {
 	s.Latest = append(s.Latest, n)
 	if len(s.Latest) > latest {
 		s.Before = append(s.Before, s.Latest[0])
@@ -99,14 +116,9 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	if len(s.Before) > before {
 		s.Before = slices.Delete(s.Before, 0, 1)
 	}
-	s.Dense = s.Dense << 1 & (1<<latest - 1)
-	density := 0.0
-	if e.BodySize > 0 {
-		density = float64(n) / float64(e.BodySize)
-	}
-	if density >= d.conf.Density && n >= d.conf.MinTokens/4 {
-		s.Dense |= 1
-	}
+}
+
+func (d *detector) judge(c *engine.Context, e *event.Event, s *state, n int64, density float64) {
 	now, was := median(s.Latest), median(s.Before)
 	why := map[string]string{
 		"tokens": strconv.FormatInt(n, 10), "median": strconv.FormatInt(now, 10), "median_before": strconv.FormatInt(was, 10), "results": strconv.Itoa(len(s.Before) + len(s.Latest)),
@@ -122,11 +134,18 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	case ones(s.Dense) >= odd && s.Dense&1 == 1:
 		why["density"] = strconv.FormatFloat(density, 'f', 2, 64)
 		raise("dense", "Results made to cost tokens", engine.Medium, "answers with "+why["density"]+" tokens a byte, far more than text has")
-	case len(s.Latest) == latest && len(s.Before) >= support && now >= d.conf.MinTokens && float64(now) >= d.conf.Ratio*float64(was):
+	case len(s.Latest) == latest && len(s.Before) >= support && now >= d.conf.MinTokens && float64(now) >= d.conf.Ratio*float64(was) && now >= 2*high(s.Before):
 		raise("grown", "Tool's results have grown", engine.Medium, "answers with "+why["median"]+" tokens where it used to need "+why["median_before"])
 	case len(s.Before) >= support && now >= d.conf.Large && was >= d.conf.Large:
 		raise("large", "Tool's results are always large", engine.Low, "answers with "+why["median"]+" tokens as a rule")
 	}
+}
+
+// high is what nine in ten stay below.
+func high(s []int64) int64 {
+	x := slices.Clone(s)
+	slices.Sort(x)
+	return x[len(x)*9/10]
 }
 
 func ones(x uint16) (n int) {

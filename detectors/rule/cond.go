@@ -90,6 +90,7 @@ func (f *fault) Error() string { return f.text }
 // expression is a compiled one. It is immutable: each detector runs it with an env and a vm of its own.
 type expression struct {
 	src   string
+	plain string // src with its macros expanded
 	prog  *vm.Program
 	need  []clause // all must hold for the expression to be true
 	exact bool     // need says all that the expression says
@@ -153,6 +154,7 @@ func compile(src string, ns *names, want result) (*expression, *fault) {
 	if a.count > maxNodes {
 		return nil, &fault{text: fmt.Sprintf("the expression has %d parts with its macros, more than %d", a.count, maxNodes)}
 	}
+	x.plain = root.String()
 	x.need, x.exact = needs(root)
 
 	opts := []expr.Option{expr.Env(&env{}), expr.MaxNodes(maxNodes * 2), expr.DisableAllBuiltins(), expr.Patch(&patcher{ns})}
@@ -467,4 +469,32 @@ func (m *machine) run(x *expression, e *event.Event) (any, verdict) {
 		return nil, no
 	}
 	return out, yes
+}
+
+// Conditions are the rule's conditions with macros and lists expanded: of a sequence those of its steps, of an absence the one that
+// begins and the one that ends the wait, else one. What the rule excepts is part of them.
+func (r *Rule) Conditions() []string {
+	var out []string
+	for i, x := range r.conditions() {
+		s := x.plain
+		if r.except != nil && !(r.Kind == KindAbsence && i == 1) {
+			s = "(" + s + ") and not (" + r.except.plain + ")"
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Test compiles a condition and evaluates it on events: a way to compare conditions.
+func Test(condition string, events ...*event.Event) ([]bool, error) {
+	x, f := compile(condition, nil, resultBool)
+	if f != nil {
+		return nil, f
+	}
+	var m machine
+	out := make([]bool, len(events))
+	for i, e := range events {
+		out[i] = m.truth(x, e) == yes
+	}
+	return out, nil
 }

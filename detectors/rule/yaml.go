@@ -330,3 +330,20 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Nodes reads the YAML documents of a file within the bounds that rules have: size, depth, no anchors.
+func Nodes(file string, text []byte) ([]*yaml.Node, Problems) { return documents(file, text) }
+
+// Marshal writes a rule as a file that Parse reads.
+func Marshal(f File) ([]byte, error) {
+	var b strings.Builder
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(f); err != nil {
+		return nil, fmt.Errorf("cannot write rule %s: %w", f.ID, err)
+	}
+	if err := enc.Close(); err != nil {
+		return nil, fmt.Errorf("cannot write rule %s: %w", f.ID, err)
+	}
+	return []byte(b.String()), nil
+}

@@ -49,13 +49,14 @@ var Definition = engine.Define(engine.Spec{
 	Severity:   engine.Medium,
 	Confidence: 0.6,
 	Key:        engine.KeyMessage,
-	Sees: "The content signals `injection`, `hidden_text` and `exfil_link` of tool definitions (`tools/list`, each by itself), of what servers say of themselves (instructions, lists of prompts and resources), and of what servers send to the model: results of tools, resources and prompts, and server-initiated requests (elicitation, sampling), error texts. Scores are computed before redaction; " +
+	Sees: "The content signals `injection`, `hidden_text`, `exfil_link`, and the opinions of the trained text scorer `planted_instruction` and `poisoned_definition`, of tool definitions (`tools/list`, each by itself), of what servers say of themselves (instructions, lists of prompts and resources), and of what servers send to the model: results of tools, resources and prompts, and server-initiated requests (elicitation, sampling), error texts. Scores are computed before redaction; " +
 		"the text itself is never seen here.",
 	Fires: "When a signal reaches its threshold: once for each server, tool and signal in an hour. Definitions are one step more severe than results, since they speak to the model in every " +
-		"conversation; a score from `strong` on is one step more severe again. " +
-		"Each definition is judged by itself and named, however long the list; of one list the eight worst are raised.",
-	Tuning: "`definitions` (default 0.5), `results` (0.5), `strong` (0.9), `window` (1h). Raise `results` for servers that return documents about prompts or security.",
-	Gaps: "What the scores do not recognise: paraphrase, other languages, instructions spread over several results, images. It judges the text, not whether the model obeyed; " +
+		"conversation; a score from `strong` on is one step more severe again. What only the text scorer says is medium, however sure it is. " +
+		"Each definition is judged by itself and named, however long the list; of one list the eight worst are raised. " +
+		"A definition that orders nothing is raised at medium when `preference`, `context_request` or `shadowed_name` reaches `lures`: it praises itself or forbids other tools, asks for the conversation or the model's name, has another tool's name.",
+	Tuning: "`definitions` (default 0.5), `results` (0.5), `lures` (0.7), `strong` (0.9), `window` (1h). Raise `results` for servers that return documents about prompts or security.",
+	Gaps: "Plain requests without any mark of being meant for a model, which people write to each other in the same words; definitions whose harm shows from what the tool does only; instructions spread over several results, images. It judges the text, not whether the model obeyed; " +
 		"look at the conversation's later calls for that.",
 	FalsePositives: "Documents about prompt injection, system prompts under review, and tools whose descriptions address the model legitimately.",
 	Remediation:    "For a definition: stop using the server until the definition is reviewed. For a result: check what the agent did next in the conversation, and treat the source as hostile.",

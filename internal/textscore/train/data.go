@@ -390,7 +390,11 @@ func synthesize(n int, seed uint64) (rows []*row) {
 			}
 			if isBad {
 				at = r.IntN(len(parts) + 1)
-				parts = append(parts[:at], append([]string{spelled(r, bad.make(r, "s", 0))}, parts[at:]...)...)
+				attack := bad.make(r, "s", 0)
+				if head == textscore.InDefinition && r.IntN(5) < 2 { // what is planted in data is planted in definitions, too
+					attack = orders.make(r, "d", 0)
+				}
+				parts = append(parts[:at], append([]string{spelled(r, attack)}, parts[at:]...)...)
 			} else {
 				parts = append(parts, good.make(r, "s", 0))
 			}

@@ -37,7 +37,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 6, "passes over the examples")
 	flag.IntVar(&o.synth, "templates", 3000, "rows made from templates, of each kind")
 	flag.Float64Var(&o.shrink, "shrink", 1e-6, "how fast weights without evidence shrink, per example")
-	flag.Float64Var(&o.fpDef, "false-definitions", 0.0012, "share of harmless definitions that may pass the threshold")
+	flag.Float64Var(&o.fpDef, "false-definitions", 0.0018, "share of harmless definitions that may pass the threshold")
 	flag.Float64Var(&o.fpData, "false-data", 0.0008, "share of harmless texts that may pass the threshold")
 	flag.IntVar(&o.folds, "folds", 6, "into how many parts sources are split; 0: no validation, thresholds as they come")
 	flag.Parse()

@@ -163,7 +163,7 @@ func (d *detector) result(c *engine.Context, e *event.Event, s *state, can flow.
 	}
 	for _, n := range from {
 		p := s.place(n)
-		if can&flow.Untrusted != 0 {
+		if can&(flow.Untrusted|flow.Private) == flow.Untrusted { // a search in what is one's own comes from nowhere else
 			p.Untrusted = max(p.Untrusted, c.Now)
 		} else {
 			p.Private = max(p.Private, c.Now)

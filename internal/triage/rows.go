@@ -69,6 +69,14 @@ func (r *Row) Finding() *finding.Finding {
 	}}
 }
 
+// known is t, or no time where the store has none: its dates begin in 1970.
+func known(t time.Time) time.Time {
+	if t.Unix() <= 0 {
+		return time.Time{}
+	}
+	return t
+}
+
 func nanos(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -168,6 +176,9 @@ func List(ctx context.Context, c *store.Conn, q Query) (rows []Row, more bool, e
 	if err := c.Select(ctx, &rows, sql, args...); err != nil {
 		return nil, false, fmt.Errorf("cannot read findings: %w", err)
 	}
+	for i := range rows {
+		rows[i].AcceptedUntil = known(rows[i].AcceptedUntil)
+	}
 	if len(rows) > limit {
 		return rows[:limit], true, nil
 	}
@@ -213,6 +224,9 @@ func History(ctx context.Context, c *store.Conn, tenant, id string) (out []Past,
 	err = c.Select(ctx, &out, "SELECT "+columns[Past]()+" FROM "+c.Database+".finding_history FINAL WHERE tenant = ? AND finding_id = toUUID(?) ORDER BY revision", tenant, dashed(id))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the history of a finding: %w", err)
+	}
+	for i := range out {
+		out[i].AcceptedUntil = known(out[i].AcceptedUntil)
 	}
 	return out, nil
 }

@@ -42,7 +42,7 @@ func TestCommands(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitready": waitReady, "endpoint": endpoint, "waitrows": waitRows, "post": post,
+			"waitready": waitReady, "endpoint": endpoint, "waitrows": waitRows, "post": post, "lastline": lastLine,
 		},
 	})
 }
@@ -104,4 +104,10 @@ func waitRows(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	ts.Fatalf("%s: got %s, want %s", args[1], out, args[0])
+}
+
+// lastLine VAR FILE sets VAR to the last line of a file.
+func lastLine(ts *testscript.TestScript, _ bool, args []string) {
+	lines := strings.Split(strings.TrimSpace(ts.ReadFile(args[1])), "\n")
+	ts.Setenv(args[0], strings.TrimSpace(lines[len(lines)-1]))
 }

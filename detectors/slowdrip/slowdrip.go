@@ -68,7 +68,7 @@ var Definition = engine.Define(engine.Spec{
 	Sees:       "Keyed samples of sensitive values and identifiers in results of tools that read private data or that held sensitive values, and of the arguments of calls that lead to a destination, over days.",
 	Fires: "When at least `values` different values of results of a principal went to one destination, in `hours` different hours, at no more than `rate` values an hour, and the destination is new: not older than `young` for a principal that had used others for `learn` before. " +
 		"high at four times the hours. Once for each destination and severity. At domains in `shared`, one recipient must be in all of the sends, for many people have a mailbox there.",
-	Tuning: "`hours` (default 12), `values` (12), `rate` (10), `learn` (3 days), `young` (30 days), `memory` (24h: how long between reading and sending), `shared`, `ignore_destinations`.",
+	Tuning: "`hours` (default 12), `values` (12), `rate` (10), `learn` (7 days), `young` (30 days), `memory` (24h: how long between reading and sending), `shared`, `ignore_destinations`.",
 	Gaps: "Values that are not among the samples of their result: of one with many only a part is. Of a principal 16 destinations are followed. Drips over several destinations or principals, or to one that is used for other things. " +
 		"Fingerprints change their key every week, so that a value counts once more then.",
 	FalsePositives: "A new partner or ticket system that gets a record an hour because that is its purpose.",
@@ -84,7 +84,7 @@ var Definition = engine.Define(engine.Spec{
 		"SAFE-MCP 2026-02-01 SAFE-T1804 API Data Harvest",
 		"SAFE-MCP 2026-02-01 SAFE-T1910 Covert Channel Exfil",
 	},
-}, Config{Hours: 12, Values: 12, Rate: 10, Learn: 72 * time.Hour, Young: 30 * 24 * time.Hour, Memory: 24 * time.Hour,
+}, Config{Hours: 12, Values: 12, Rate: 10, Learn: 7 * 24 * time.Hour, Young: 30 * 24 * time.Hour, Memory: 24 * time.Hour,
 	Shared: []string{"gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "icloud.com", "proton.me", "protonmail.com", "gmx.net", "gmx.de", "web.de", "aol.com", "mail.ru", "qq.com", "163.com"},
 }, func(c Config) (engine.Detector[state], error) { return &detector{c}, nil })
 

@@ -24,6 +24,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/crosstenant"
 	"github.com/mcpsiem/mcpsiem/detectors/definitionbloat"
 	"github.com/mcpsiem/mcpsiem/detectors/destructive"
+	"github.com/mcpsiem/mcpsiem/detectors/endpoint"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
 	"github.com/mcpsiem/mcpsiem/detectors/enumeration"
 	"github.com/mcpsiem/mcpsiem/detectors/execution"
@@ -76,6 +77,7 @@ var All = []engine.Definition{
 	lookalike.Definition,
 	shadowing.Definition,
 	serveridentity.Definition,
+	endpoint.Definition,
 	tokenhygiene.Definition,
 	credentialsharing.Definition,
 	scopegrowth.Definition,

@@ -27,6 +27,7 @@ const (
 	SignalSensitiveFile    = "sensitive_file"      // files that hold keys, tokens or passwords, and texts that name them
 	SignalShape            = "argument_shape"      // a value that does not fit what its argument's name promises
 	SignalDangerous        = "dangerous_command"   // a command that harms who runs it; in commands only
+	SignalEndpoint         = "endpoint_command"    // an address of an authorization server that is no address; in any part of a message
 	SignalSystemFile       = "system_file"         // the system's own files that hold no secrets: /etc/passwd, /etc/hosts, /proc/self
 )
 

@@ -5,12 +5,20 @@ import "github.com/mcpsiem/mcpsiem/internal/inspect/signal"
 // fits looks at an argument's value as it was sent, beside its argument's name. What escapes hide is not undone here: %20 fits a URL, a blank
 // does not.
 func (w *worker) fits(b []byte) {
-	if !w.body || w.quiet || w.part() != signal.Arguments {
+	if !w.body || w.quiet {
 		return
 	}
 	var name []byte
 	if len(w.path) > 0 {
 		name = w.path[len(w.path)-1]
+	}
+	if signal.Endpoint(name) {
+		if s := signal.EndpointMisfit(b); s > 0 {
+			w.signals.AtLeast(signal.EndpointCommand, s)
+		}
+	}
+	if w.part() != signal.Arguments {
+		return
 	}
 	if s := signal.InternalAddress(b); s >= 0.5 && !signal.IsProse(name) && !w.inProse() {
 		w.signals.AtLeast(signal.SSRF, s)

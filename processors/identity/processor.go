@@ -19,6 +19,7 @@ import (
 
 	"github.com/mcpsiem/mcpsiem/internal/attr"
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	"github.com/mcpsiem/mcpsiem/internal/exposure"
 	ident "github.com/mcpsiem/mcpsiem/internal/identity"
 )
 
@@ -301,9 +302,17 @@ func (p *identityProcessor) remember(v *view, id *identified) {
 	}
 }
 
-// signalRequest signals missing credentials.
+// signalRequest signals missing credentials, and requests that reach a server in a way that they should not.
 func (p *identityProcessor) signalRequest(v *view, id *identified, out *found) {
-	if id.presented || !v.fromTap() || !v.http() {
+	if !v.fromTap() || !v.http() {
+		return
+	}
+	if v.direction == event.ClientToServer && v.kind == event.KindRequest {
+		for _, n := range exposure.Judge(v.header, v.url, v.clientAddr) {
+			out.signal(n)
+		}
+	}
+	if id.presented {
 		return
 	}
 	switch {

@@ -99,6 +99,33 @@ func option(b []byte) bool {
 	return bytes.IndexByte(b, '=') > 2 || bytes.IndexByte(b, ' ') == 2 || bytes.IndexByte(b, '/') == 2
 }
 
+// Endpoint says whether the name is that of an address in the metadata of an authorization server or a protected resource (RFC 8414, RFC 9728):
+// clients open it in a browser, and some of them through a shell (CVE-2025-6514).
+func Endpoint(name []byte) bool {
+	switch string(name) {
+	case "authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint", "device_authorization_endpoint", "authorization_servers", "resource_metadata", "jwks_uri", "end_session_endpoint":
+		return true
+	}
+	return false
+}
+
+// EndpointMisfit scores how little such an address is one.
+func EndpointMisfit(b []byte) float64 {
+	t := bytes.ToLower(bytes.TrimSpace(b))
+	switch {
+	case len(t) == 0 || t[0] == '/':
+		return 0
+	case !bytes.HasPrefix(t, []byte("https://")) && !bytes.HasPrefix(t, []byte("http://")):
+		if bytes.IndexByte(t, ':') < 0 {
+			return 0 // a name, not an address
+		}
+		return 0.95
+	case bytes.Contains(t, []byte("$(")), bytes.ContainsAny(t, "`|\\\"'<> \n"):
+		return 0.95
+	}
+	return 0
+}
+
 func misfitHost(b []byte) float64 {
 	if bytes.HasPrefix(b, []byte("http")) {
 		return misfitURL(b)

@@ -39,6 +39,7 @@ const (
 	Template                   // an expression in an argument that a template engine would evaluate
 	Shape                      // a value that does not fit what its argument's name promises
 	DangerousCommand           // a command that harms who runs it
+	EndpointCommand            // an address of an authorization server that is no address
 	PrivateKey
 	SecretInArguments
 	SecretInResult
@@ -63,7 +64,7 @@ func earlier(b []byte) bool {
 
 // Names are the attribute's keys.
 var Names = [count]string{"injection", "override", "conceal", "authority", "sequencing", "addressing", "preference", "imperative", "hidden_text", "encoded_text", "shell_metachar", "path_traversal", "sql_injection",
-	"sensitive_file", "system_file", "exfil_link", "ssrf", "remote_code", "remote_code_strong", "planted_instruction", "poisoned_definition", "context_request", "shadowed_name", "template_expression", "argument_shape", "dangerous_command", "private_key", "secret_in_arguments", "secret_in_result", "secret_in_definition", "pii_in_arguments", "pii_in_result"}
+	"sensitive_file", "system_file", "exfil_link", "ssrf", "remote_code", "remote_code_strong", "planted_instruction", "poisoned_definition", "context_request", "shadowed_name", "template_expression", "argument_shape", "dangerous_command", "endpoint_command", "private_key", "secret_in_arguments", "secret_in_result", "secret_in_definition", "pii_in_arguments", "pii_in_result"}
 
 // Part is where in a message a text stands.
 type Part uint8

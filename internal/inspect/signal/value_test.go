@@ -58,6 +58,23 @@ func TestMisfit(t *testing.T) {
 	f("city", strings.Repeat("x;", 400), false)
 }
 
+func TestEndpointMisfit(t *testing.T) {
+	f := func(value string, want bool) {
+		t.Helper()
+		if got := EndpointMisfit([]byte(value)); (got > 0) != want {
+			t.Errorf("%q: %g", value, got)
+		}
+	}
+	f("https://login.example.com/oauth/authorize?x=1&y=2", false)
+	f("/authorize", false)
+	f("", false)
+	f("login.example.com", false)
+	f("file:/c:/windows/system32/calc.exe", true)
+	f("a:$(calc.exe)?response_type=code", true)
+	f("https://www.example.com/$(touch x)", true)
+	f("https://x.example/ & calc", true)
+}
+
 func TestDangerous(t *testing.T) {
 	f := func(command string, want bool) {
 		t.Helper()

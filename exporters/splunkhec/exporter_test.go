@@ -609,7 +609,7 @@ func TestKindsOfRecords(t *testing.T) {
 	if m := evs[1].Fields; m["mcp_finding_id"] != "f1" || m["mcp_severity"] != "high" || m["mcp_revision"] != nil {
 		t.Errorf("indexed %v", m)
 	}
-	if m := evs[2].Fields; m["mcp_revision"] != "5" || m["mcp_status"] != "resolved" {
+	if m := evs[2].Fields; m["mcp_revision"] != "5" || evs[2].Event["status"] != "resolved" {
 		t.Errorf("indexed %v", m)
 	}
 	if !bytes.Contains(evs[1].RawEvent, []byte(`"why":{"a":"1","b":"2"}`)) {

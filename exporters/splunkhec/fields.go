@@ -27,8 +27,7 @@ var (
 		"conversation_id", "count", "first_seen", "last_seen", "group_id", "summary", "references", "confidence", "rule_version", "event_ids",
 	}
 	defaultIndexed = []string{
-		"event_id", "finding_id", "revision", "tenant", "kind", "method", "tool", "server", "outcome", "principal_id", "severity", "rule_id", "status",
-		"audit_action", "stream_seq",
+		"event_id", "finding_id", "revision", "tenant", "server", "tool", "principal_id", "severity", "rule_id", "audit_action",
 	}
 )
 

@@ -19,11 +19,26 @@ var escaped = func() (t [256]bool) {
 	return t
 }()
 
+// plainWord reports whether none of eight bytes is marked in escaped: eight comparisons in one word.
+func plainWord(s string) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	_ = s[7]
+	x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	quote, slash := x^ones*'"', x^ones*'\\'
+	return (x|(x-ones*' ')&^x|(quote-ones)&^quote|(slash-ones)&^slash)&high == 0
+}
+
 // appendString appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
 	for i := 0; i < len(s); {
+		for i+8 <= len(s) && plainWord(s[i:i+8]) {
+			i += 8
+		}
+		if i == len(s) {
+			break
+		}
 		c := s[i]
 		if !escaped[c] {
 			i++
@@ -110,10 +125,8 @@ func appendFloat(b []byte, f float64) []byte {
 // appendEpoch appends ns since 1970 as seconds with microseconds.
 func appendEpoch(b []byte, ns int64) []byte {
 	b = strconv.AppendInt(b, ns/1e9, 10)
-	b = append(b, '.')
-	us := ns % 1e9 / 1e3
-	for d := int64(100_000); d > 0; d /= 10 {
-		b = append(b, byte('0'+us/d%10))
-	}
+	dot := len(b)
+	b = strconv.AppendInt(b, 1e6+ns%1e9/1e3, 10) // the leading 1 keeps the zeros and makes room for the dot
+	b[dot] = '.'
 	return b
 }

@@ -64,10 +64,9 @@ const (
 
 // mix makes a feature's index.
 func mix(space uint32, a, b, c uint32) uint32 {
-	h := (a*0x9E3779B1 ^ (b+space)*0x85EBCA77 ^ (c+space*31)*0xC2B2AE3D) + space*0x27D4EB2F
+	h := a*0x9E3779B1 + b*0x85EBCA77 + c*0xC2B2AE3D + space*0x27D4EB2F
 	h ^= h >> 15
 	h *= 0x2C1B3C6D
-	h ^= h >> 13
 	return h >> (32 - Bits)
 }
 

@@ -41,6 +41,7 @@ demo: build test/demo/npm/node_modules ## tap real MCP servers with real clients
 test: build test/demo/npm/node_modules ## every test, real engines and real servers included, then the demonstration
 	go vet ./...
 	go test -timeout 10m ./...
+	cd test/bench/hec && go test ./... # the Splunk exporter against contrib's HEC receiver
 	go build -o bin/demo ./test/demo
 	bin/demo
 

@@ -181,7 +181,6 @@ func run(who, url string, gzip bool, events int) error {
 	return json.NewEncoder(os.Stdout).Encode(result{who, n, used.Seconds(), wall.Seconds(), u.Maxrss})
 }
 
-
 func cpu() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

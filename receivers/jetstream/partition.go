@@ -41,6 +41,7 @@ type partition struct {
 	index, count int
 	base         string // the durable's name without the partition
 	lease        time.Duration
+	shared       *shared     // with the process's other partitions; nil: the pipeline changes batches
 	mine         atomic.Bool // whether this process is to read it
 
 	// Of the worker's goroutine alone:
@@ -166,6 +167,10 @@ func newPartitioned(set receiver.Settings, cfg *Config, next consumer.Logs) (*pa
 		metric.WithUnit("{partition}"), metric.WithDescription("Partitions that this process reads.")); err != nil {
 		return nil, err
 	}
+	var decoded *shared
+	if !next.Capabilities().MutatesData {
+		decoded = &shared{all: map[uint64]*sharedBatch{}}
+	}
 	for i := range cfg.Partitions.Count {
 		c := *cfg
 		c.Durable = partitionDurable(cfg.Durable, i, cfg.Partitions.Count)
@@ -175,7 +180,7 @@ func newPartitioned(set receiver.Settings, cfg *Config, next consumer.Logs) (*pa
 		if err != nil {
 			return nil, err
 		}
-		one.part = &partition{index: i, count: cfg.Partitions.Count, base: cfg.Durable, lease: cfg.Partitions.Lease}
+		one.part = &partition{index: i, count: cfg.Partitions.Count, base: cfg.Durable, lease: cfg.Partitions.Lease, shared: decoded}
 		r.all = append(r.all, one)
 	}
 	return r, nil

@@ -158,7 +158,11 @@ func (r *jsReceiver) deliver(g []held) {
 			r.dead(m, streams.ReasonDecode)
 			continue
 		}
-		ld.ResourceLogs().MoveAndAppendTo(merged.ResourceLogs())
+		if ld.IsReadOnly() { // shared, and alone
+			merged = ld
+		} else {
+			ld.ResourceLogs().MoveAndAppendTo(merged.ResourceLogs())
+		}
 		ok = append(ok, m)
 	}
 	if len(ok) == 0 {
@@ -221,6 +225,13 @@ func (r *jsReceiver) oneByOne(g []held) {
 }
 
 func (r *jsReceiver) decode(m held) (plog.Logs, error) {
+	if r.part != nil && r.part.shared != nil {
+		return r.part.shared.decode(m.seq, m.Data(), func() (plog.Logs, error) { return r.decodeAnew(m) })
+	}
+	return r.decodeAnew(m)
+}
+
+func (r *jsReceiver) decodeAnew(m held) (plog.Logs, error) {
 	ld, err := streams.Decode(m.Data(), m.Headers().Get(streams.HeaderEncoding))
 	if err != nil {
 		return ld, err

@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
+	"sync"
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -255,18 +255,43 @@ func (t *Tree) Append(leaf Hash) error {
 
 // Flush writes what was appended and returns when it is on disk. Tiles that were there stay as they are.
 func (t *Tree) Flush() error {
-	dirs := map[string]bool{}
+	type tile struct {
+		path string
+		data []byte
+	}
+	var tiles []tile
 	for _, f := range t.full {
-		if err := writeTile(t.dir, tilePath(f.level, f.n, 0), f.data, dirs); err != nil {
-			return err
-		}
+		tiles = append(tiles, tile{tilePath(f.level, f.n, 0), f.data})
 	}
 	for level, b := range t.partial {
 		if len(b) > 0 {
-			if err := writeTile(t.dir, tilePath(level, t.Size()>>(8*level)/tileWidth, len(b)/HashSize), b, dirs); err != nil {
-				return err
-			}
+			tiles = append(tiles, tile{tilePath(level, t.Size()>>(8*level)/tileWidth, len(b)/HashSize), b})
 		}
+	}
+	dirs := map[string]bool{}
+	for i := range tiles {
+		tiles[i].path = filepath.Join(t.dir, filepath.FromSlash(tiles[i].path))
+		parent := filepath.Dir(tiles[i].path)
+		if err := os.MkdirAll(parent, 0o700); err != nil {
+			return fmt.Errorf("cannot make a folder for tiles: %w", err)
+		}
+		for d := parent; len(d) >= len(t.dir) && !dirs[d]; d = filepath.Dir(d) { // new folders have to be there after a crash, too
+			dirs[d] = true
+		}
+	}
+	// Several at once: most of the time is waiting for the disk.
+	var wg sync.WaitGroup
+	errs := make([]error, min(8, len(tiles)))
+	for w := range errs {
+		wg.Go(func() {
+			for i := w; i < len(tiles) && errs[w] == nil; i += len(errs) {
+				errs[w] = writeFile(tiles[i].path, tiles[i].data)
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	for d := range dirs {
 		if err := syncDir(d); err != nil {
@@ -282,24 +307,6 @@ func (t *Tree) Tidy() {
 		_ = os.RemoveAll(filepath.Join(t.dir, tilePath(f.level, f.n, 0)+".p"))
 	}
 	t.full = nil
-}
-
-func writeTile(dir, path string, data []byte, dirs map[string]bool) error {
-	p := filepath.Join(dir, filepath.FromSlash(path))
-	parent := filepath.Dir(p)
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return fmt.Errorf("cannot make a folder for tiles: %w", err)
-	}
-	if err := writeFile(p, data); err != nil {
-		return err
-	}
-	for d := parent; strings.HasPrefix(d, dir); d = filepath.Dir(d) { // new folders have to be there after a crash, too
-		if dirs[d] {
-			break
-		}
-		dirs[d] = true
-	}
-	return nil
 }
 
 // writeFile replaces a file by one with data, which is on disk then; its name is once the folder is synced.

@@ -3,6 +3,7 @@ package anonymousaccess
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"strconv"
 	"time"
@@ -32,7 +33,7 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "anonymous_access",
-	Version:    "1.0.0",
+	Version:    "1.1.0",
 	Title:      "Server answers without authentication",
 	Severity:   engine.Medium,
 	Confidence: 0.85,
@@ -40,7 +41,7 @@ var Definition = engine.Define(engine.Spec{
 	MaxKeys:    8192,
 	TTL:        30 * 24 * time.Hour,
 	Sees:       "The signal `token.not_required`: a server answered a tapped HTTP request without any credential with 2xx. And which credentials the same server was used with.",
-	Fires: "Once a week for each server and grade. high: it answered a call of a tool, a resource or a prompt without credential although it was used with a credential before: authentication can be left out. medium: it " +
+	Fires: "Once a week for each server and grade. high: it answered a call of a tool, a resource or a prompt without credential although it was used with a credential before: authentication can be left out; or it answered one that came from a public address: it listens to strangers. medium: it " +
 		"answered such a request, and nobody uses credentials. low: so at an address of the machine itself, where local servers often have none; and where only lists, pings and the handshake were answered.",
 	Tuning: "`repeat` (default 7 days), `memory` (30 days): how long a use with a credential counts.",
 	Gaps: "Servers that take the network, a client certificate at a proxy behind the tap, or a cookie as authentication look anonymous. A credential that the server does not check: it is answered just the same. Stdio, " +
@@ -100,6 +101,8 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 		severity = engine.Low
 	case others > 0:
 		severity, title, more = engine.High, "Authentication can be left out", ", although others present credentials to it"
+	case stranger(e.ClientAddress):
+		severity, title, more = engine.High, "Server answers strangers without authentication", ", to an address outside of private networks"
 	case loopback(e.ServerAddress):
 		severity = engine.Low
 	}
@@ -113,6 +116,16 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 			"method": engine.Name(e.Method), "credentials_seen": strconv.Itoa(others), "address": engine.Name(e.ClientAddress), "server_address": engine.Name(e.ServerAddress),
 		},
 	})
+}
+
+// stranger says that an address is neither this machine's nor of a private network.
+func stranger(address string) bool {
+	if h, _, err := net.SplitHostPort(address); err == nil {
+		address = h
+	}
+	a, err := netip.ParseAddr(address)
+	a = a.Unmap()
+	return err == nil && a.IsGlobalUnicast() && !a.IsPrivate()
 }
 
 func loopback(address string) bool {

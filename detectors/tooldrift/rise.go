@@ -14,12 +14,13 @@ import (
 )
 
 // watched are the content signals that say something when they rise, in the order in which findings name them, how severe that is, and the
-// score below which it is not: a release note or a mention of a file of settings is as much. Those of content.PoisonSignals count by
+// score below which it is not: a release note or a mention of a file of settings is as much. Those of phrased count by
 // their threshold too.
 var watched = []watch{
 	{content.SignalInjection, engine.Medium, 0.4},
 	{content.SignalHiddenText, engine.High, 0},
 	{content.SignalExfilLink, engine.High, 0},
+	{content.SignalPoisoned, engine.High, 0.5}, // an opinion, not a phrase that can be pointed at: alone never critical
 	{"conceal", engine.High, 0},
 	{"override", engine.High, 0},
 	{"authority", engine.Medium, 0.4},
@@ -42,7 +43,7 @@ type risen struct {
 	severity string   // of the worst of them, of the capabilities and of what turned; empty if there are none
 	caps     []string // dangerous capabilities
 	turned   []string // what it now says that it does, or no longer says
-	poison   string   // the strongest of content.PoisonSignals, if it reaches the threshold and nothing earlier had as much
+	poison   string   // the strongest that phrased finds, if it reaches the threshold and nothing earlier had as much
 	score    float64
 }
 
@@ -62,6 +63,16 @@ func (r *risen) merge(o risen) {
 	if o.score > r.score {
 		r.poison, r.score = o.poison, o.score
 	}
+}
+
+// phrased is the strongest of the signals of instructions to a model that rest on what is written there, if it reaches the threshold.
+func phrased(signals map[string]float64, threshold float64) (name string, score float64) {
+	for _, n := range []string{content.SignalInjection, content.SignalHiddenText, content.SignalExfilLink} {
+		if s := signals[n]; s >= threshold && s > score {
+			name, score = n, s
+		}
+	}
+	return name, score
 }
 
 // slack is what two scores of the same text may differ by.
@@ -96,7 +107,7 @@ func (d *detector) learn(e *event.Event, s *state, known bool) listing {
 		return l
 	}
 	r := &l.whole
-	if name, score := content.Poison(e.Signals, d.conf.PoisonThreshold); name != "" && (!known || score > s.Signals[name]+slack) {
+	if name, score := phrased(e.Signals, d.conf.PoisonThreshold); name != "" && (!known || score > s.Signals[name]+slack) {
 		r.poison, r.score = name, score
 	}
 	d.rise(r, e.Signals, s.Signals, known)
@@ -165,7 +176,7 @@ func (d *detector) meaning(x *change, t *tool, def *event.ToolDef, l *listing) {
 	if x.isNew {
 		earlier, can = l.s.Signals, l.s.Caps
 	}
-	if name, score := content.Poison(def.Signals, d.conf.PoisonThreshold); name != "" && score > earlier[name]+slack {
+	if name, score := phrased(def.Signals, d.conf.PoisonThreshold); name != "" && score > earlier[name]+slack {
 		x.poison, x.score = name, score
 	}
 	d.rise(&x.risen, def.Signals, earlier, true)

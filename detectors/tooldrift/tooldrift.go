@@ -61,7 +61,7 @@ var Definition = engine.Define(engine.Spec{
 		"new definition means, compared with all earlier ones of the same tool.\n\n" +
 		"| severity | when |\n|---|---|\n" +
 		"| critical | a definition changed, and inspection finds instructions to the model in the new one, more of them than before |\n" +
-		"| high | a new tool has such instructions, more than any earlier list of the server; a changed definition shows a content signal that speaks of hiding, stealing or running code; it gains a capability (executes, sends outside, destroys) " +
+		"| high | a new tool has such instructions, more than any earlier list of the server; a changed definition shows a content signal that speaks of hiding, stealing or running code, or is taken for poisoned by the text scorer; it gains a capability (executes, sends outside, destroys) " +
 		"and shows it by a new argument for commands, addresses or recipients, by its verb or by its hints; a new tool executes or destroys on a server none of whose tools wrote, sent, executed or destroyed anything |\n" +
 		"| medium | another content signal of steering rose; a new tool brings a dangerous capability that no tool of the server had; a tool that said it only reads does so no longer, or begins to destroy; a changed definition says that it only reads while its verb " +
 		"or arguments say otherwise |\n" +

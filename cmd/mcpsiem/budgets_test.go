@@ -45,11 +45,11 @@ func TestConfigNamesOperatorsFiles(t *testing.T) {
 	}
 	config := func() string {
 		t.Helper()
-		path, err := writeConfig(d, state.Endpoints{Metrics: "127.0.0.1:1"}, nil)
+		paths, err := writeConfig(d, state.Endpoints{Metrics: "127.0.0.1:1"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := os.ReadFile(path)
+		b, err := os.ReadFile(paths[0])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -62,6 +62,7 @@ The first start fetches the ClickHouse engine by npm (178 MB) into the cache fol
 	f.StringVar(&o.addrs.ClickHouseHTTP, "clickhouse-http", "127.0.0.1:18123", "ClickHouse, HTTP `ADDR`")
 	f.StringVar(&o.addrs.Health, "health", "127.0.0.1:13133", "health check `ADDR`")
 	f.StringVar(&o.addrs.Metrics, "metrics", "127.0.0.1:18888", "Prometheus metrics of mcpsiem itself `ADDR`")
+	f.StringVar(&o.addrs.Page, "page", "127.0.0.1:18600", "the built-in page, HTTP `ADDR`")
 	f.StringArrayVar(&o.follow, "follow", nil, "follow event files, one JSON object a line, matching `GLOB`; may be given more than once")
 	f.StringArrayVarP(&o.configs, "config", "c", nil, "lay this configuration over the generated one `FILE`; may be given more than once")
 	_ = c.MarkFlagFilename("config", "yaml", "yml")
@@ -229,7 +230,7 @@ func writeConfig(d state.Dir, e state.Endpoints, follow []string) ([]string, err
 		return nil, err
 	}
 	l := distro.Laptop{
-		OTLPHTTP: e.OTLPHTTP, OTLPGRPC: e.OTLPGRPC, NATSURL: e.NATS, ClickHouse: e.ClickHouse, HealthAddr: e.Health,
+		OTLPHTTP: e.OTLPHTTP, OTLPGRPC: e.OTLPGRPC, NATSURL: e.NATS, ClickHouse: e.ClickHouse, HealthAddr: e.Health, PageAddr: e.Page,
 		MetricsHost: host, MetricsPort: port, Secrets: d.Path("secrets"), DetectDir: d.Path("detect"), RulesDir: d.Rules(), SealDir: d.Path("seal"), AllowList: d.AllowList(),
 		LogFile: d.Path("log", "mcpsiem.log"), FileLogs: follow, FileStorage: d.Path("files"),
 	}
@@ -288,6 +289,7 @@ func printWelcome(w io.Writer, d state.Dir, e state.Endpoints) {
 	fmt.Fprintf(w, `
 mcpsiem is running (pid %d). Ctrl-C ends it in order.
 
+  Look here    %s
   OTLP         http://%s   grpc %s   token in %s
   ClickHouse   http://%s   native %s   user analyst, password in %s
   NATS         %s   user viewer, password in %s
@@ -305,15 +307,24 @@ Then look:
   %s status%s
   %s query%s "SELECT started, principal_id, server, tool, outcome FROM mcp_calls WHERE started > now() - INTERVAL 1 HOUR ORDER BY started DESC LIMIT 20"
 
-`, e.PID, e.OTLPHTTP, e.OTLPGRPC, d.Secret(state.SecretOTLPToken), e.ClickHouseHTTP, e.ClickHouse, d.Secret(state.SecretClickHouseRead),
+`, e.PID, pageLink(d, e), e.OTLPHTTP, e.OTLPGRPC, d.Secret(state.SecretOTLPToken), e.ClickHouseHTTP, e.ClickHouse, d.Secret(state.SecretClickHouseRead),
 		e.NATS, d.Secret(state.SecretNATSViewer), e.Metrics, e.Health, d, tap, arg, tap, self, stateArg, self, stateArg, self, stateArg)
+}
+
+// pageLink opens the built-in page.
+func pageLink(d state.Dir, e state.Endpoints) string {
+	token, err := d.ReadSecret(state.SecretPage)
+	if err != nil {
+		return "http://" + e.Page + "/"
+	}
+	return "http://" + e.Page + "/?token=" + token
 }
 
 // addresses names each endpoint by its flag.
 func addresses(e *state.Endpoints) map[string]*string {
 	return map[string]*string{
 		"otlp-http": &e.OTLPHTTP, "otlp-grpc": &e.OTLPGRPC, "nats": &e.NATS, "clickhouse": &e.ClickHouse,
-		"clickhouse-http": &e.ClickHouseHTTP, "health": &e.Health, "metrics": &e.Metrics,
+		"clickhouse-http": &e.ClickHouseHTTP, "health": &e.Health, "metrics": &e.Metrics, "page": &e.Page,
 	}
 }
 

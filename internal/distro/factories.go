@@ -21,6 +21,7 @@ import (
 	jetstreamexporter "github.com/mcpsiem/mcpsiem/exporters/jetstream"
 	"github.com/mcpsiem/mcpsiem/exporters/splunkhec"
 	"github.com/mcpsiem/mcpsiem/extensions/ledger"
+	"github.com/mcpsiem/mcpsiem/extensions/page"
 	"github.com/mcpsiem/mcpsiem/extensions/seal"
 	"github.com/mcpsiem/mcpsiem/processors/decode"
 	"github.com/mcpsiem/mcpsiem/processors/identity"
@@ -68,6 +69,7 @@ func Factories() (f otelcol.Factories, err error) {
 		filestorage.NewFactory(),
 		ledger.NewFactory(),
 		seal.NewFactory(),
+		page.NewFactory(),
 	); err != nil {
 		return f, err
 	}

@@ -16,6 +16,7 @@ type Laptop struct {
 	NATSURL                 string
 	ClickHouse              string // host:port, native protocol
 	HealthAddr, MetricsHost string
+	PageAddr                string // host:port of the built-in page
 	MetricsPort             string
 	Secrets                 string // folder
 	DetectDir               string

@@ -85,12 +85,13 @@ const (
 	SecretClickHouseAdm  = "clickhouse-admin.password"
 	SecretClickHousePipe = "clickhouse-pipeline.password"
 	SecretClickHouseRead = "clickhouse-analyst.password"
+	SecretPage           = "page.token" // opens the built-in page
 )
 
 // Secrets lists every secret that Create generates.
 var Secrets = []string{
 	SecretOTLPToken, SecretNATSPipeline, SecretNATSViewer, SecretJetStreamKey, SecretMasterKey, SecretIdentityKey,
-	SecretClickHouseAdm, SecretClickHousePipe, SecretClickHouseRead,
+	SecretClickHouseAdm, SecretClickHousePipe, SecretClickHouseRead, SecretPage,
 }
 
 // Create makes the folder and whatever secrets are missing. It never replaces one that exists: a lost jetstream.key or
@@ -173,6 +174,7 @@ type Endpoints struct {
 	ClickHouseHTTP string `json:"clickhouse_http"` // host:port
 	Health         string `json:"health"`          // host:port
 	Metrics        string `json:"metrics"`         // host:port, Prometheus
+	Page           string `json:"page"`            // host:port, HTTP: the built-in page
 }
 
 // WriteEndpoints stores e for the commands.

@@ -52,7 +52,7 @@ func config(t testing.TB, endpoint string, edit ...func(*Config)) *Config {
 	cfg.Token = sink.Secret{File: token}
 	cfg.Connections = 2
 	cfg.Timeout = 2 * time.Second
-	cfg.Retry = sink.RetryConfig{Initial: time.Millisecond, Max: 5 * time.Millisecond, MaxElapsed: 100 * time.Millisecond}
+	cfg.Retry = sink.RetryConfig{Initial: time.Millisecond, Max: 5 * time.Millisecond, MaxElapsed: 2 * time.Second}
 	cfg.Ack = AckConfig{Mode: ackAuto, PollInterval: 5 * time.Millisecond, Timeout: 150 * time.Millisecond}
 	cfg.HealthCheck.Enabled = false
 	for _, f := range edit {
@@ -254,7 +254,7 @@ func TestCodes(t *testing.T) {
 			s.Fault = func(int, *http.Request) hectest.Fault { return fault }
 		})
 		r := start(t, s.URL, edit...)
-		r.cfg.Timeout = 100 * time.Millisecond
+		r.cfg.Timeout, r.cfg.Retry.MaxElapsed = time.Second, 20*time.Millisecond
 		err := r.send(batch(0, 1), false)
 		got := taken
 		switch {
@@ -316,7 +316,12 @@ func TestRetryAfterHoldsEverybodyBack(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	time.Sleep(100 * time.Millisecond)
+	for seen := 0; seen == 0; time.Sleep(time.Millisecond) {
+		mu.Lock()
+		seen = len(at)
+		mu.Unlock()
+	}
+	time.Sleep(400 * time.Millisecond) // the answer is there
 	wg.Go(func() {
 		if err := r.exp.ConsumeLogs(context.Background(), batch(3, 3)); err != nil {
 			t.Error(err)
@@ -431,7 +436,10 @@ func TestAcknowledgements(t *testing.T) {
 					return hectest.Fault{}
 				}
 			})
-			r := start(t, s.URL, func(c *Config) { c.MaxContentLength, c.MaxEventBytes = 64<<10, 16<<10 })
+			r := start(t, s.URL, func(c *Config) {
+				c.MaxContentLength, c.MaxEventBytes = 64<<10, 16<<10
+				c.Ack.Timeout = time.Second
+			})
 			ld := batch(0, 250) // three requests
 			if err := r.send(ld, false); err == nil || streams.Permanent(err) {
 				t.Fatalf("%v: what Splunk did not acknowledge must come again", err)
@@ -516,7 +524,9 @@ func TestHealthCheck(t *testing.T) {
 		if endpoint != nil {
 			url = endpoint(s)
 		}
-		c := config(t, url, append(cfg, func(c *Config) { c.HealthCheck = HealthConfig{Enabled: true, Required: true, Timeout: time.Second} })...)
+		c := config(t, url, append(cfg, func(c *Config) {
+			c.HealthCheck = HealthConfig{Enabled: true, Required: true, Timeout: 10 * time.Second}
+		})...)
 		exp, err := NewFactory().CreateLogs(context.Background(), exportertest.NewNopSettings(Type), c)
 		if err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/goleak"
 
 	"github.com/mcpsiem/mcpsiem/exporters/splunkhec/hectest"
 	"github.com/mcpsiem/mcpsiem/internal/natsd/natsdtest"
@@ -35,7 +36,11 @@ func TestNothingIsLost(t *testing.T) {
 	f("2", 2, false)
 	f("acknowledged 1", 3, true)
 	f("acknowledged 2", 4, true)
-	time.Sleep(2500 * time.Millisecond) // a receiver that was cut off ends its last fetch, which takes up to two seconds
+	for range 20 { // a receiver that was cut off ends its last fetch, which takes up to two seconds
+		if goleak.Find() == nil {
+			break
+		}
+	}
 }
 
 func judge(t *testing.T, seed uint64, ack bool) {

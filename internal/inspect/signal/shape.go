@@ -79,6 +79,9 @@ func Misfit(name, b []byte) float64 {
 	case label:
 		return misfitLabel(b)
 	}
+	if bytes.IndexByte(b, ' ') > 0 && bytes.IndexByte(b, '=') > 0 {
+		return 0.7
+	}
 	if bytes.ContainsAny(b, "`;<>{}$\n\"") || bytes.Contains(b, []byte("' ")) || bytes.HasSuffix(b, []byte("'")) {
 		return 0.7
 	}

@@ -31,6 +31,8 @@ func TestMisfit(t *testing.T) {
 	f("date", "-1 day", false)
 	f("user_id", "auth0|62a", false)
 	f("user_id", "7' or", true)
+	f("user_id", "7 or 7=7", true)
+	f("row_id", "a=7", false)
 	f("order_id", "#W123-4", false)
 	f("path", "/srv/John's notes (2024)/a&b.txt", false)
 	f("path", "-", false)

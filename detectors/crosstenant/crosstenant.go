@@ -67,10 +67,10 @@ var Definition = engine.Define(engine.Spec{
 	Sees: "Keyed fingerprints of values, identifiers, words and of whose data a message is about (`user_id`, `tenant_id` and their like), in arguments and results; sessions, tasks and credentials; resource URIs. Of all tenants " +
 		"together, under a key that is the installation's.",
 	Fires: "What was seen in `support` exchanges of one tenant only is that tenant's. high: an answer for another tenant holds its values or names it; the answer is one that it got before (a cache or a connection that " +
-		"mixes tenants); a session, a task, or a declared server, resource or mark of one tenant is used by another. medium: arguments of another tenant name it; a tenant of which a server has known one name only gets data of another name, on a server " +
+		"mixes tenants); a session, a task, or a declared server, resource or mark of one tenant is used by another. medium: an answer that is mostly the receiver's own holds values of another; arguments of another tenant name it; a tenant of which a server has known one name only gets data of another name, on a server " +
 		"where that is so of all tenants; a credential is used in two tenants. low: only the words of an answer are another's (medium at a tool that has given 100 answers and hardly any twice). On servers of `per_principal` the same between principals of a tenant, as medium. Content that a tool serves to all is learned as shared, for each tool and kind of content.",
 	Tuning: "`per_principal` (globs of servers, none): servers where each user has data of its own. `file` declares owners and what is shared. `support` (2), `warmup` (20 answers), `max_shared` (0.05): lower is stricter about what a tool may share before its content says " +
-		"nothing. `fingerprints` (500000, up to twice that in memory, about 45 bytes each). `name_owners` (true): set false where tenants read their own findings. `repeat` (24h).",
+		"nothing. `fingerprints` (250000, up to twice that in memory, 70 to 110 bytes each; none while there is one tenant). `name_owners` (true): set false where tenants read their own findings. `repeat` (24h).",
 	Gaps: "What nobody has been seen with before, unless it is named or declared. Content that comes paraphrased, or as binary. A tool that mixes tenants from its first answers on is learned as shared: declare its content. Fingerprint keys change every 7 days: " +
 		"learning begins anew, and so it does when the only tenant gets company. A value that two tenants truly have in common is nobody's from then on. Credentials and sessions of sources that do not tell them.",
 	FalsePositives: "A customer who moved between tenants; a partner's record that both have; the first answers of a tool with content for all. Allow a pair of tenants in triage, or declare the tool as shared.",
@@ -84,7 +84,7 @@ var Definition = engine.Define(engine.Spec{
 		"MITRE-ATLAS 5.6 AML.T0057 LLM Data Leakage",
 		"MITRE-ATLAS 5.6 AML.T0085.001 Data from AI Services: AI Agent Tools",
 	},
-}, Config{Support: 2, Warmup: 20, MaxShared: 0.05, Fingerprints: 500_000, NameOwners: true, Repeat: 24 * time.Hour}, func(c Config) (engine.Detector[state], error) {
+}, Config{Support: 2, Warmup: 20, MaxShared: 0.05, Fingerprints: 250_000, NameOwners: true, Repeat: 24 * time.Hour}, func(c Config) (engine.Detector[state], error) {
 	d := &detector{conf: c}
 	if c.File == "" {
 		return d, nil

@@ -274,6 +274,9 @@ func (x *judgement) raise(l level, o *other, part, found string, own int, t *too
 	if l == principals {
 		severity = engine.Medium
 	}
+	if found == "values" && own > o.total { // a record or two among the receiver's own: perhaps one that both have
+		severity, confidence = engine.Medium, 0.5
+	}
 	if found == "text" { // the same words may be anybody's, unless nothing of the tool ever is
 		severity, confidence = engine.Low, 0.3
 		if t.Seen[shingle.Run] >= firmTexts && t.share(int(shingle.Run)) <= firmShare {

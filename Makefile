@@ -59,6 +59,10 @@ fuzz: ## run every fuzz target for FUZZTIME (20s each)
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$pkg/*_test.go | sed 's/func //' | sort -u); do \
 	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
+.PHONY: bench-evidence
+bench-evidence: ## store, seal, verify, export and check EVENTS events (1000000)
+	MCPSIEM_BENCH_EVENTS=$(or $(EVENTS),1000000) go test -run '^$$' -bench Whole -benchtime 10x -timeout 6h ./internal/evidence
+
 .PHONY: bench
 bench: build ## benchmarks beside the peers, in one run; writes docs/benchmarks.txt
 	BENCHTIME=$(BENCHTIME) test/bench/run

@@ -119,6 +119,13 @@ func TestBundle(t *testing.T) {
 			t.Errorf("%s has no %q:\n%.600s", name, want, files[name])
 		}
 	}
+	// Rows held a few at a time make the same bundle.
+	defer func(n uint64) { maxBytes = n }(maxBytes)
+	maxBytes = 1000
+	export(t, o2)
+	if b, _ := os.ReadFile(o2.Out); !bytes.Equal(a, b) {
+		t.Error("the export depends on how many rows are held")
+	}
 	// One control, nothing in the period, an unknown control, a tenant without a log.
 	o3 := o
 	o3.Control, o3.Out = "CC7.2", filepath.Join(t.TempDir(), "c.zip")

@@ -45,9 +45,12 @@ type Options struct {
 }
 
 const (
-	chunk      = 5_000
-	maxHistory = 200 // checkpoints
+	chunk      = 20_000 // leaves at once
+	maxHistory = 200    // checkpoints
 )
+
+// maxBytes is how long the bodies of the rows that are held at once may be together.
+var maxBytes uint64 = 64 << 20
 
 type exporter struct {
 	Options
@@ -238,15 +241,7 @@ func (e *exporter) rows(ctx context.Context) error {
 					of = append(of, l)
 				}
 			}
-			if len(of) == 0 {
-				continue
-			}
-			matches, err := e.db.Match(ctx, e.Tenant, of, true, cells...)
-			if err != nil {
-				return err
-			}
-			for i := range matches {
-				m := &matches[i]
+			err := e.matches(ctx, of, cells, func(m *seal.Match) error {
 				h, err := e.tiles.Leaf(m.Index)
 				if err != nil {
 					return err
@@ -265,7 +260,7 @@ func (e *exporter) rows(ctx context.Context) error {
 						e.summary.Exceptions = append(e.summary.Exceptions, x)
 					}
 					_ = exCSV.Write([]string{strconv.FormatUint(x.Leaf, 10), x.Kind, x.ID, x.State})
-					continue
+					return nil
 				}
 				binary.BigEndian.PutUint64(pair[:], m.Index)
 				copy(pair[8:], m.Salt[:])
@@ -288,6 +283,10 @@ func (e *exporter) rows(ctx context.Context) error {
 				if err != nil {
 					return fmt.Errorf("cannot write the bundle: %w", err)
 				}
+				return nil
+			})
+			if err != nil {
+				return err
 			}
 		}
 		for _, l := range leaves {
@@ -321,6 +320,36 @@ func (e *exporter) rows(ctx context.Context) error {
 		t    *spool
 	}{{fileEventLeafs, evLeaves}, {fileFindings, findings}, {fileFindLeafs, fiLeaves}, {fileEventsCSV, tmp[4]}, {fileFindCSV, tmp[5]}, {fileExceptions, tmp[6]}, {fileHashes, hashes}} {
 		if err := e.a.addFile(x.name, x.t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// matches calls f with each leaf and its row, holding no more rows at once than maxBytes allows; one row may be larger.
+func (e *exporter) matches(ctx context.Context, leaves []seal.Leaf, cells []string, f func(*seal.Match) error) error {
+	if len(leaves) == 0 {
+		return nil
+	}
+	if len(leaves) > 1 && leaves[0].Kind == seal.KindEvent {
+		n, err := e.db.BodyBytes(ctx, e.Tenant, leaves)
+		if err != nil {
+			return err
+		}
+		if n > maxBytes {
+			half := len(leaves) / 2
+			if err := e.matches(ctx, leaves[:half], cells, f); err != nil {
+				return err
+			}
+			return e.matches(ctx, leaves[half:], cells, f)
+		}
+	}
+	matches, err := e.db.Match(ctx, e.Tenant, leaves, true, cells...)
+	if err != nil {
+		return err
+	}
+	for i := range matches {
+		if err := f(&matches[i]); err != nil {
 			return err
 		}
 	}

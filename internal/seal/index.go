@@ -237,3 +237,28 @@ func (d *DB) LeafRange(ctx context.Context, tenant string, begin, end int64) (fr
 	})
 	return from, to, err
 }
+
+// BodyBytes is how long the bodies of the rows of the leaves, all of events, are together.
+func (d *DB) BodyBytes(ctx context.Context, tenant string, leaves []Leaf) (uint64, error) {
+	lo, hi := leaves[0].StreamSeq, leaves[0].StreamSeq
+	asked := make(proto.ColUUID, len(leaves))
+	for i, l := range leaves {
+		lo, hi = min(lo, l.StreamSeq), max(hi, l.StreamSeq)
+		asked[i] = l.ID
+	}
+	var n proto.ColUInt64
+	var total uint64
+	err := d.do(ctx, "measure rows", ch.Query{
+		Body:          fmt.Sprintf("SELECT sum(length(body)) AS n FROM %s WHERE tenant = %s AND stream_seq >= %d AND stream_seq <= %d AND event_id IN (SELECT id FROM asked)", d.table("events"), lit(tenant), lo, hi),
+		ExternalTable: "asked",
+		ExternalData:  []proto.InputColumn{{Name: "id", Data: asked}},
+		Result:        proto.Results{{Name: "n", Data: &n}},
+		OnResult: func(context.Context, proto.Block) error {
+			for _, x := range n {
+				total += x
+			}
+			return nil
+		},
+	})
+	return total, err
+}

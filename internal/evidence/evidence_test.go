@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -23,7 +24,12 @@ import (
 	"github.com/mcpsiem/mcpsiem/schemas/compliance"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m.Run) }
+func TestMain(m *testing.M) {
+	if flag.Parse(); flag.Lookup("test.fuzz").Value.String() != "" { // needs no store
+		os.Exit(m.Run())
+	}
+	storetest.Main(m.Run)
+}
 
 func options(t testing.TB, dir, out string) Options {
 	t.Helper()

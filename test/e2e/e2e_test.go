@@ -32,6 +32,7 @@ func TestCommands(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("ROOT", root)
+			e.Setenv("BIN", bin)
 			e.Setenv("MCPSIEM_STATE", filepath.Join(e.WorkDir, "state"))
 			// The engine's library is the user's; everything else is the script's.
 			cache := os.Getenv("XDG_CACHE_HOME")
@@ -43,6 +44,7 @@ func TestCommands(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"waitready": waitReady, "endpoint": endpoint, "waitrows": waitRows, "post": post, "lastline": lastLine,
+			"exitcode": exitCode, "waitsealed": waitSealed, "flipbyte": flipByte, "adminsql": adminSQL,
 		},
 	})
 }

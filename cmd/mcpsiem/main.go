@@ -103,7 +103,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 already running, 4 not 
 	root.AddCommand(
 		newUp(), newDown(), newRun(), newValidate(), newMigrate(), newIngest(),
 		newStatus(), newTail(), newFindings(), newQuery(), newRules(), newInventory(), newApprove(), newBudgets(),
-		newDLQ(), newDoctor(), newIdentity(), newKeys(), newEval(), newAudit(), newEvidence(),
+		newDLQ(), newDoctor(), newHealth(), newIdentity(), newKeys(), newEval(), newAudit(), newEvidence(),
 	)
 	return root
 }

@@ -35,6 +35,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/passthrough"
 	"github.com/mcpsiem/mcpsiem/detectors/protocolanomaly"
 	"github.com/mcpsiem/mcpsiem/detectors/ratelimit"
+	"github.com/mcpsiem/mcpsiem/detectors/residency"
 	"github.com/mcpsiem/mcpsiem/detectors/revokeduse"
 	"github.com/mcpsiem/mcpsiem/detectors/runaway"
 	"github.com/mcpsiem/mcpsiem/detectors/scopegrowth"
@@ -86,6 +87,7 @@ var All = []engine.Definition{
 	passthrough.Definition,
 	blastradius.Definition,
 	crosstenant.Definition,
+	residency.Definition,
 	enumeration.Definition,
 	protocolanomaly.Definition,
 	captureloss.Definition,

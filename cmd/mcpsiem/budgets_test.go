@@ -58,13 +58,13 @@ func TestConfigNamesOperatorsFiles(t *testing.T) {
 	if s := config(); strings.Contains(s, "budget") || strings.Contains(s, "directory:") {
 		t.Error("files that are not there are named")
 	}
-	for _, path := range []string{d.Directory(), d.Budgets()} {
+	for _, path := range []string{d.Directory(), d.Budgets(), d.Residency()} {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s := config()
-	for _, want := range []string{"directory: {file: '" + d.Directory() + "'}", "budget: {file: '" + d.Budgets() + "'}", "rate_limit: {file: '" + d.Budgets() + "'}"} {
+	for _, want := range []string{"directory: {file: '" + d.Directory() + "'}", "residency_violation: {file: '" + d.Residency() + "'}", "budget: {file: '" + d.Budgets() + "'}", "rate_limit: {file: '" + d.Budgets() + "'}"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("the configuration does not say %s", want)
 		}

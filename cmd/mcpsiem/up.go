@@ -45,7 +45,7 @@ generated credentials in the state folder; create or upgrade the schema; and pri
 
 --config lays your own settings over the generated configuration, key by key, e.g. token issuers, a redaction policy, prices:
     processors: {identity: {issuers: [{issuer: https://id.example.com, jwks_url: https://id.example.com/jwks, audiences: [mcp]}]}}
-A people.yaml, a budgets.yaml and a sinks.yaml (docs/sinks.md) in the state folder are used without that.
+A people.yaml, a budgets.yaml, a residency.yaml and a sinks.yaml (docs/sinks.md) in the state folder are used without that.
 
 The first start fetches the ClickHouse engine by npm (178 MB) into the cache folder.`,
 		Example: "  mcpsiem up\n  mcpsiem up --follow '/var/log/mcp-gateway/*.jsonl'\n  mcpsiem up --state /tmp/try --any-port",
@@ -234,7 +234,7 @@ func writeConfig(d state.Dir, e state.Endpoints, follow []string) ([]string, err
 		MetricsHost: host, MetricsPort: port, Secrets: d.Path("secrets"), DetectDir: d.Path("detect"), RulesDir: d.Rules(), SealDir: d.Path("seal"), AllowList: d.AllowList(),
 		LogFile: d.Path("log", "mcpsiem.log"), FileLogs: follow, FileStorage: d.Path("files"),
 	}
-	for path, to := range map[string]*string{d.Directory(): &l.Directory, d.Budgets(): &l.Budgets} {
+	for path, to := range map[string]*string{d.Directory(): &l.Directory, d.Budgets(): &l.Budgets, d.Residency(): &l.Residency} {
 		if _, err := os.Stat(path); err == nil {
 			*to = path
 		}

@@ -44,7 +44,7 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "injection_signal",
-	Version:    "2.0.0",
+	Version:    "2.0.1",
 	Title:      "Instructions to the model in tool content",
 	Severity:   engine.Medium,
 	Confidence: 0.6,
@@ -55,7 +55,7 @@ var Definition = engine.Define(engine.Spec{
 		"conversation; a score from `strong` on is one step more severe again. What only the text scorer says is medium, however sure it is. " +
 		"Each definition is judged by itself and named, however long the list; of one list the eight worst are raised. " +
 		"A definition that orders nothing is raised at medium when `preference`, `context_request` or `shadowed_name` reaches `lures`: it praises itself or forbids other tools, asks for the conversation or the model's name, has another tool's name.",
-	Tuning: "`definitions` (default 0.5), `results` (0.5), `lures` (0.7), `strong` (0.9), `window` (1h). Raise `results` for servers that return documents about prompts or security.",
+	Tuning: "`definitions` (default 0.6), `results` (0.5), `lures` (0.7), `strong` (0.9), `window` (1h). Raise `results` for servers that return documents about prompts or security.",
 	Gaps: "Plain requests without any mark of being meant for a model, which people write to each other in the same words; definitions whose harm shows from what the tool does only; instructions spread over several results, images. It judges the text, not whether the model obeyed; " +
 		"look at the conversation's later calls for that.",
 	FalsePositives: "Documents about prompt injection, system prompts under review, and tools whose descriptions address the model legitimately.",
@@ -72,7 +72,7 @@ var Definition = engine.Define(engine.Spec{
 		"SAFE-MCP 2026-02-01 SAFE-T1001 Tool Poisoning Attack",
 		"SAFE-MCP 2026-02-01 SAFE-T1102 Prompt Injection",
 	},
-}, Config{Definitions: 0.5, Results: 0.5, Lures: 0.7, Strong: 0.9, Window: time.Hour}, func(c Config) (engine.Detector[struct{}], error) {
+}, Config{Definitions: 0.6, Results: 0.5, Lures: 0.7, Strong: 0.9, Window: time.Hour}, func(c Config) (engine.Detector[struct{}], error) {
 	return &detector{c}, nil
 })
 

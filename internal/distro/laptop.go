@@ -24,6 +24,7 @@ type Laptop struct {
 	SealDir                 string // of the tenants' Merkle logs
 	Directory               string // file of people; empty for none
 	Budgets                 string // file of budgets and limits; empty for none
+	Residency               string // policy of what must stay in which region; empty for none
 	AllowList               string // file of what does not alert; it need not exist
 	LogFile                 string
 	FileLogs                []string // glob patterns of event files to follow; none by default

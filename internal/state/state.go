@@ -65,6 +65,9 @@ func (d Dir) Budgets() string { return d.Path("budgets.yaml") }
 // Sinks is the file that says where else events and findings go.
 func (d Dir) Sinks() string { return d.Path("sinks.yaml") }
 
+// Residency is the path of the operator's policy of what must stay in which region.
+func (d Dir) Residency() string { return d.Path("residency.yaml") }
+
 // Rules is the folder of the operator's own rules.
 func (d Dir) Rules() string { return d.Path("rules") }
 

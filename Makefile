@@ -45,6 +45,10 @@ test: build test/demo/npm/node_modules ## every test, real engines and real serv
 	go build -o bin/demo ./test/demo
 	bin/demo
 
+.PHONY: test-page
+test-page: build ## the built-in page in a real browser (needs chromium; MCPSIEM_CHROME names one)
+	cd test/page && go test -count=1 -timeout 5m ./...
+
 .PHONY: test-fault
 test-fault: build ## long fault suite: kill -9 of every process under load, many rounds (ROUNDS=100)
 	go test -count=1 -timeout 2h -run 'Fault' ./test/fault -rounds $(or $(ROUNDS),100)

@@ -53,6 +53,7 @@ type Engine struct {
 	seen       *dedupe
 	clocks     *lru[clock]
 	ring       keyring
+	watermark  int64 // of the tenant of the event that is judged
 	ev         event.Event
 	ctx        Context
 	out        plog.Logs
@@ -169,6 +170,7 @@ func (g *Engine) observe(e *event.Event) {
 		return
 	}
 	now := g.advance(e)
+	g.watermark = g.clockOf(e.Tenant).watermark(g.lateness) // the clock does not move while the event is judged
 
 	g.ring.reset()
 	for _, r := range g.runners[:g.fixed] {
@@ -184,8 +186,8 @@ func (g *Engine) give(r runner, e *event.Event, now int64) {
 	}
 	b := r.base()
 	c := &g.ctx
-	wm := g.clockOf(e.Tenant).watermark(g.lateness)
-	*c = Context{Now: now, Watermark: wm, Late: now < wm, Tenant: e.Tenant, e: e, core: b, eng: g}
+	c.Now, c.Watermark, c.Late, c.Tenant = now, g.watermark, now < g.watermark, e.Tenant
+	c.Since, c.e, c.entry, c.core, c.eng = 0, e, nil, b, g
 	if b.spec.Key == KeyFields {
 		c.Since = sinceOf(b, e.Tenant, now)
 		r.observeKeyed(c, e)

@@ -23,6 +23,9 @@ func (l *lru[V]) len() int { return len(l.m) }
 
 // get returns the entry and makes it the most recently used; nil if there is none.
 func (l *lru[V]) get(key []byte) *node[V] {
+	if n := l.root.next; n != &l.root && n.key == string(key) {
+		return n
+	}
 	n := l.m[string(key)]
 	if n != nil {
 		l.touch(n)
@@ -31,7 +34,12 @@ func (l *lru[V]) get(key []byte) *node[V] {
 }
 
 // peek is get without use.
-func (l *lru[V]) peek(key string) *node[V] { return l.m[key] }
+func (l *lru[V]) peek(key string) *node[V] {
+	if n := l.root.next; n != &l.root && n.key == key { // that of the tenant before, mostly
+		return n
+	}
+	return l.m[key]
+}
 
 // add makes a new most recently used entry; the key must not be there. It reports whether another had to go for it.
 func (l *lru[V]) add(key string) (n *node[V], evicted bool) {

@@ -94,6 +94,8 @@ type expression struct {
 	prog  *vm.Program
 	need  []clause // all must hold for the expression to be true
 	exact bool     // need says all that the expression says
+	also  []part   // all must hold too
+	whole bool     // need and also say all that the expression says
 	cost  cost
 	uses  []string // fields
 }
@@ -156,6 +158,7 @@ func compile(src string, ns *names, want result) (*expression, *fault) {
 	}
 	x.plain = root.String()
 	x.need, x.exact = needs(root)
+	x.also, x.whole = partsOf(root)
 
 	opts := []expr.Option{expr.Env(&env{}), expr.MaxNodes(maxNodes * 2), expr.DisableAllBuiltins(), expr.Patch(&patcher{ns})}
 	for _, b := range builtins {
@@ -443,6 +446,19 @@ func (m *machine) truth(x *expression, e *event.Event) verdict {
 	}
 	if x.exact {
 		return yes
+	}
+	if len(x.also) > 0 {
+		if x.cost.of(e) > maxOps {
+			return overBudget
+		}
+		for _, holds := range x.also {
+			if !holds(e) {
+				return no
+			}
+		}
+		if x.whole {
+			return yes
+		}
 	}
 	out, v := m.run(x, e)
 	if v != yes {

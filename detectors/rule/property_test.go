@@ -41,7 +41,7 @@ func (p picker) condition(d int) string {
 		}
 	}
 	q := func(s string) string { return "'" + s + "'" }
-	switch p.n(14) {
+	switch p.n(20) {
 	case 0:
 		return "tool == " + q(p.of(someTools...))
 	case 1:
@@ -68,6 +68,14 @@ func (p picker) condition(d int) string {
 		return "event_name == " + q(p.of("mcp.request", "mcp.response"))
 	case 12:
 		return "server != " + q(p.of(someServers...))
+	case 13:
+		return p.of("tool", "lower(tool)", "event_name", "lower(server)") + " matches " + q(p.of("^r|db$", "WRITE|request$", "i.stanbul", "", "(^|-)prod(-|$)"))
+	case 14:
+		return p.of("tokens_result", "cost_amount", "tokens_result + 1") + p.of(" > ", " >= ", " < ", " <= ", " == ") + p.of("20", "20.5", "0", "-1", "0.25", "9223372036854775807")
+	case 15:
+		return "signals." + p.of(someSignals...) + " + signals." + p.of(someSignals...) + " + signals." + p.of(someSignals...) + p.of(" > 0.3", " >= 1", " < 0.9", " <= 0", " > 0")
+	case 16:
+		return p.of("tool", "event_name", "server") + " != " + q(p.of("", "read", "mcp.request", "mail"))
 	}
 	return "kind in ['request', 'response']"
 }
@@ -103,11 +111,13 @@ func (p picker) event(i int) *event.Event {
 	e.Tool, e.Server, e.PrincipalID = p.of(someTools...), p.of(someServers...), p.of("alice", "bob")
 	e.PrincipalVerified = p.n(2) == 0
 	e.TokensResult = int64(p.n(60))
+	e.CostAmount = float64(p.n(3)) / 4
 	for range p.n(3) {
 		e.DataClasses = append(e.DataClasses, p.of(someClasses...))
 	}
 	if p.n(2) == 0 {
 		e.Signals = map[string]float64{p.of(someSignals...): float64(p.n(10)) / 10}
+		e.Signals[p.of(someSignals...)] = float64(p.n(10)) / 10
 	}
 	return e
 }

@@ -75,8 +75,15 @@ func (d *detector) threshold(c *engine.Context, e *event.Event, s *State) {
 		}
 	}
 	old := sort.Search(len(w.E), func(i int) bool { return w.E[i].T > newest-length-lateSlack })
-	w.E = slices.Delete(w.E, 0, old)
+	w.drop(old)
 	w.bound(t, &cmp)
+}
+
+// drop drops the n oldest entries without moving the others: a full window loses one with every event. What is left moves when the array is
+// used up.
+func (w *window) drop(n int) {
+	clear(w.E[:n])
+	w.E = w.E[n:]
 }
 
 // add puts an entry in its place, for distinct values in place of an older one of the same value, and returns where it is.
@@ -108,7 +115,7 @@ func (w *window) bound(t *Threshold, cmp *Compare) {
 			w.E[1].V += w.E[0].V
 			w.E[1].N += w.E[0].N + 1
 		}
-		w.E = slices.Delete(w.E, 0, 1)
+		w.drop(1)
 	}
 }
 
@@ -200,7 +207,7 @@ func (d *detector) closeWindow(c *engine.Context, w *window) {
 	end := w.Start + int64(d.r.Window)
 	k := sort.Search(len(w.E), func(i int) bool { return w.E[i].T >= end })
 	d.judge(c, nil, nil, w.About, w.E[:k], t, &cmp)
-	w.E = slices.Delete(w.E, 0, k)
+	w.drop(k)
 	w.Start = 0
 	if len(w.E) > 0 {
 		w.Start = w.E[0].T

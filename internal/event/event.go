@@ -144,14 +144,23 @@ func (p IDPrefix) ID(seq int64) string {
 // SourceID is the id of a record that a source names itself: the first 128 bits of SHA-256 over the parts, each preceded by
 // its length, as 32 hex digits.
 func SourceID(parts ...string) string {
-	h := sha256.New()
-	var n [8]byte
+	n := 0
 	for _, p := range parts {
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		h.Write(n[:])
-		h.Write([]byte(p))
+		n += 8 + len(p)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	var short [512]byte
+	b := short[:0]
+	if n > len(short) {
+		b = make([]byte, 0, n)
+	}
+	for _, p := range parts {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
+		b = append(b, p...)
+	}
+	sum := sha256.Sum256(b)
+	var out [32]byte
+	hex.Encode(out[:], sum[:16])
+	return string(out[:])
 }
 
 // Decode fills e from a log record and the attributes of its resource; the record's own attributes win.

@@ -20,11 +20,11 @@ func inventory() *Board {
 				    GROUP BY server, tool
 				)`),
 			rows(about{"Servers", "Names are the configured ones; claimed is what the server says of itself. One without a name in a client's configuration or without listed tools may be a shadow server.", 24, 9}, `
-				SELECT server, claimed, transports, protocol_versions, hosts, addresses, clients, principal_count AS principals, calls, failed_calls AS failed, tools_listed AS "tools", definition_tokens AS "tokens", first_seen, last_seen, tenant
+				SELECT server, claimed, transports, protocol_versions, hosts, addresses, clients, principal_count AS principals, calls, failed_calls AS failed, tools_listed AS "tools", tools_approved AS "approved tools", approved_by AS "approved by", definition_tokens AS "tokens", first_seen, last_seen, tenant
 				FROM inventory_servers(since = $__fromTime) WHERE `+byTenant+` AND `+byServer+` AND server != ''
 				ORDER BY calls DESC LIMIT 500`, colServer, column{name: "calls", bar: true}),
 			rows(about{"Tools", "Versions counts the definitions ever seen of it: more than one is drift.", 24, 10}, `
-				SELECT server, tool, arrayStringConcat(capabilities, ', ') AS "can do", versions, definition_tokens AS tokens, calls, failed_calls AS failed, principal_count AS principals, never_used, first_seen, last_seen, last_called, tenant
+				SELECT server, tool, arrayStringConcat(capabilities, ', ') AS "can do", versions, definition_tokens AS tokens, calls, failed_calls AS failed, principal_count AS principals, never_used, approved_by AS "approved by", first_seen, last_seen, last_called, tenant
 				FROM inventory_tools(since = $__fromTime) WHERE `+byTenant+` AND `+byServer+` AND `+byTool+`
 				ORDER BY versions DESC, calls DESC LIMIT 1000`, colServer, colTool, column{name: "calls", bar: true}),
 		).
@@ -41,6 +41,10 @@ func inventory() *Board {
 				)
 				WHERE version > 1 AND first_seen >= $__fromTime AND first_seen <= $__toTime
 				ORDER BY first_seen DESC LIMIT 100`, colServer, colTool, column{name: "before", inspection: true, wrap: true}, column{name: "after", inspection: true, wrap: true}),
+			rows(about{"Approvals", "Who approved or revoked what, by mcpsiem approve.", 24, 6}, `
+				SELECT ts AS time, audit_action AS action, audit_target AS target, principal_id, audit_details AS details, tenant
+				FROM events WHERE $__timeFilter(ts) AND `+byTenant+` AND audit_action IN ('server.approve', 'server.revoke')
+				ORDER BY ts DESC LIMIT 200`, colPrincipal, column{name: "details", inspection: true, wrap: true}),
 			rows(about{"Findings about servers and tools", "Drift, poisoned definitions, look-alikes, unapproved servers.", 24, 8}, `
 				SELECT toString(finding_id) AS finding_id, severity, status, raised, rule_id, summary, server, tool
 				FROM mcp_findings WHERE $__timeFilter(raised) AND `+byTenant+` AND `+byServer+` AND `+byTool+` AND server != '' AND (rule_id LIKE '%drift%' OR rule_id LIKE '%server%' OR rule_id LIKE '%tool%' OR rule_id LIKE '%definition%' OR rule_id LIKE '%injection%')

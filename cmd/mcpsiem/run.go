@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpsiem/mcpsiem/internal/distro"
+	"github.com/mcpsiem/mcpsiem/internal/state"
 )
 
 func newRun() *cobra.Command {
@@ -41,17 +42,33 @@ is in flight is finished, the rest stays in JetStream.`,
 
 func newValidate() *cobra.Command {
 	var files []string
+	var stateDir string
 	c := &cobra.Command{
 		Use:     "validate --config FILE",
 		GroupID: "mend",
 		Short:   "Check a configuration without running it",
 		Long: `Check a configuration: unknown keys and components, wrong values, pipelines that do not fit together; and what the Collector
 would accept but mcpsiem does not, because it loses or leaks data: a batch processor, an in-memory exporter queue, a file
-receiver without retries, unredacted content on its way to a store. Each error names file and line. Exit code 2 if there are any.`,
-		Args: cobra.NoArgs,
+receiver without retries, unredacted content on its way to a store. Each error names file and line. Exit code 2 if there are any.
+
+With --state DIR the sinks.yaml of that state folder is checked, each sink by the rules of its exporter: what ` + "`mcpsiem up`" + ` does before it
+starts anything.`,
+		Example: "  mcpsiem validate --config deploy/config/enrich.yaml\n  mcpsiem validate --state ~/.local/share/mcpsiem",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if stateDir != "" {
+				file := state.Dir(stateDir).Sinks()
+				list, err := distro.CheckSinks(c.Context(), file)
+				if err != nil {
+					return withCode(exitUsage, err)
+				}
+				fmt.Fprintf(c.OutOrStdout(), "%s: ok, %d sinks\n", file, len(list))
+				if len(files) == 0 {
+					return nil
+				}
+			}
 			if len(files) == 0 {
-				return withCode(exitUsage, fmt.Errorf("which configuration? give --config FILE"))
+				return withCode(exitUsage, fmt.Errorf("which configuration? give --config FILE, or --state DIR for its sinks.yaml"))
 			}
 			if err := distro.Validate(c.Context(), files); err != nil {
 				return withCode(exitUsage, err)
@@ -60,6 +77,7 @@ receiver without retries, unredacted content on its way to a store. Each error n
 			return nil
 		},
 	}
+	c.Flags().StringVar(&stateDir, "state", "", "check the sinks.yaml of this state folder `DIR`")
 	c.Flags().StringArrayVarP(&files, "config", "c", nil, "configuration `FILE`; may be given more than once")
 	_ = c.MarkFlagFilename("config", "yaml", "yml")
 	return c

@@ -24,6 +24,7 @@ type report struct {
 	Balanced   bool           `json:"balanced"` // every sink: received = stored + dead-lettered, nothing under way
 	Taps       []tapStatus    `json:"taps"`
 	Seal       []sealStatus   `json:"seal"`
+	Sinks      []sinkStatus   `json:"sinks"`              // of sinks.yaml
 	Problems   []string       `json:"problems,omitempty"` // what does not answer or is not right
 }
 
@@ -44,6 +45,8 @@ type consumerStatus struct {
 	AckedUpTo   uint64 `json:"acked_up_to"`   // stream sequence
 	LastAcked   string `json:"last_acked"`    // RFC 3339; empty if never
 	OldestAgeMs int64  `json:"oldest_age_ms"` // age of the oldest batch that is not acknowledged; 0 if none
+
+	oldestSeq uint64 // that batch's stream sequence
 }
 
 // accounting is one row of the view of that name.
@@ -84,7 +87,8 @@ func newStatus() *cobra.Command {
 		Long: `Show whether everything flows and nothing is lost.
 
 Streams: how many batches each holds and how far behind each consumer is. Accounting, for each sink: events received =
-stored + dead-lettered; a difference is under way while there is lag, and lost otherwise. Taps: when each was last heard, and
+stored + dead-lettered; a difference is under way while there is lag, and lost otherwise. Other systems, as sinks.yaml names
+them: what each received, delivered, held back by its filter, repeated and gave up by reason, how many events wait and since when. Taps: when each was last heard, and
 sequence numbers that are missing from its events (a gap), explained where the tap itself reported the loss.`,
 		Example: "  mcpsiem status\n  mcpsiem status --json | jq .accounting\n  mcpsiem status --check || page-someone",
 		Args:    cobra.NoArgs,
@@ -123,6 +127,11 @@ func (t *target) report(ctx context.Context) (report, error) {
 	if err := t.streamStatus(ctx, &r); err != nil {
 		r.Problems = append(r.Problems, "streams: "+err.Error())
 	}
+	list, err := t.sinks(ctx)
+	if err != nil {
+		r.Problems = append(r.Problems, err.Error())
+	}
+	r.Sinks = sinkStatuses(list, &r, t.sinkCounters(ctx))
 	if err := t.storeStatus(ctx, &r); err != nil {
 		r.Problems = append(r.Problems, "store: "+err.Error())
 	}
@@ -141,6 +150,7 @@ func (t *target) report(ctx context.Context) (report, error) {
 			r.Problems = append(r.Problems, fmt.Sprintf("sink %s: %d events of %s are dead-lettered, see `mcpsiem dlq list`", a.Sink, a.DeadLettered, a.Stream))
 		}
 	}
+	r.Problems = append(r.Problems, sinkProblems(r.Sinks)...)
 	for _, tap := range r.Taps {
 		if n := tap.Missing - tap.Explained; n > 0 {
 			r.Problems = append(r.Problems, fmt.Sprintf("tap %s: %d events are missing without an explanation", tap.Tap, n))
@@ -173,7 +183,7 @@ func (t *target) streamStatus(ctx context.Context, r *report) error {
 			}
 			if (cs.Lag > 0 || cs.InFlight > 0) && name != streams.Raw {
 				if m, err := s.GetMsg(ctx, max(cs.AckedUpTo+1, info.State.FirstSeq)); err == nil {
-					cs.OldestAgeMs = time.Since(m.Time).Milliseconds()
+					cs.OldestAgeMs, cs.oldestSeq = time.Since(m.Time).Milliseconds(), m.Sequence
 				}
 			}
 			st.Consumers = append(st.Consumers, cs)
@@ -211,7 +221,7 @@ func (t *target) storeStatus(ctx context.Context, r *report) error {
 	if err := conn.Select(ctx, &r.Seal, `SELECT tenant, stored, sealed, leaves, checkpoint_at FROM seal_status ORDER BY stored DESC, tenant LIMIT 200`); err != nil {
 		return fmt.Errorf("cannot read how far the seal is: %w", err)
 	}
-	return nil
+	return sinkLedger(ctx, conn, r.Sinks)
 }
 
 func (r *report) print(w io.Writer) error {
@@ -226,6 +236,15 @@ func (r *report) print(w io.Writer) error {
 	fmt.Fprintln(tw, "\nSINK\tSTREAM\tRECEIVED\tSTORED\tDEAD-LETTERED\tDIFFERENCE\t")
 	for _, a := range r.Accounting {
 		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%d\t%d\t\n", a.Sink, a.Stream, a.Received, a.Stored, a.DeadLettered, a.Difference)
+	}
+	if len(r.Sinks) > 0 {
+		if err := tw.Flush(); err != nil {
+			return err
+		}
+		fmt.Fprintln(w, "\nOther systems (received, delivered, filtered, retries: since mcpsiem started)")
+		if err := printSinks(w, r.Sinks); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintln(tw, "\nTAP\tSERVER\tEVENTS\tMISSING\tEXPLAINED\tLAST SEEN\t")
 	for _, t := range r.Taps {

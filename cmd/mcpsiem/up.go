@@ -110,6 +110,9 @@ func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 	}
 	defer log.Sync()
 
+	if _, err := distro.CheckSinks(ctx, d.Sinks()); err != nil {
+		return withCode(exitUsage, err)
+	}
 	lib, err := chdb.Ensure(ctx, chdb.EnsureOptions{Progress: os.Stderr})
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func Guard(conf map[string]any) []Problem {
 }
 
 // synchronous lists exporters that have no queue: they return when the data is where it should be.
-var synchronous = []string{"jetstream", "clickhouse", "debug", "nop", "splunkhec", "elastic", "pagerduty", "webhook", "slack", "syslog", "ocsf", "parquet"}
+var synchronous = []string{"jetstream", "clickhouse", "debug", "nop", "splunkhec", "elastic", "pagerduty", "webhook", "slack", "syslog", "ocsf", "parquet", "otlp"}
 
 func queueProblem(id string, cfg any) string {
 	if slices.Contains(synchronous, typeOf(id)) {

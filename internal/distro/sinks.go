@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -28,6 +29,10 @@ type Sink struct {
 	From    string         `yaml:"from"`
 	Workers int            `yaml:"workers"` // batches at the same time, of each stream; 1 where order matters
 	Config  map[string]any `yaml:"config"`  // the exporter's own settings
+	// Reconcile says how `mcpsiem reconcile` asks what the sink holds; for files nothing has to be said.
+	Reconcile map[string]any `yaml:"reconcile"`
+
+	node *yaml.Node // of sinks.yaml
 }
 
 // sinkTypes are the exporters that can be sinks, with the streams that they read by default. A new exporter is added here and in Factories.
@@ -41,6 +46,13 @@ var sinkTypes = map[string][]string{
 	"ocsf":      {"events", "findings"},
 	"parquet":   {"events", "findings"},
 	"otlp":      {"events", "findings"},
+}
+
+// sinkReceivers are settings of the receivers of some types. A Parquet file is worth writing for many messages only: they stay
+// unacknowledged until it is on disk.
+var sinkReceivers = map[string]map[string]any{
+	"parquet": {"combine": map[string]any{"max_messages": 2000, "max_records": 20_000, "max_wait": "30s"}},
+	"ocsf":    {"combine": map[string]any{"max_messages": 64, "max_records": 5_000, "max_wait": "50ms"}},
 }
 
 // Consumer of one stream for one sink.
@@ -92,8 +104,8 @@ func ReadSinks(file string) ([]Sink, error) {
 			return nil, at("a sink is a map with name, type and config")
 		}
 		for i := 0; i < len(n.Content); i += 2 {
-			if k := n.Content[i]; !slices.Contains([]string{"name", "type", "streams", "from", "workers", "config"}, k.Value) {
-				return nil, fmt.Errorf("%s:%d: a sink has no %s; it has name, type, streams, from, workers and config", file, k.Line, k.Value)
+			if k := n.Content[i]; !slices.Contains([]string{"name", "type", "streams", "from", "workers", "config", "reconcile"}, k.Value) {
+				return nil, fmt.Errorf("%s:%d: a sink has no %s; it has name, type, streams, from, workers, config and reconcile", file, k.Line, k.Value)
 			}
 		}
 		if err := n.Decode(&s); err != nil {
@@ -106,6 +118,7 @@ func ReadSinks(file string) ([]Sink, error) {
 			return nil, at("a sink %s is in line %d already", s.Name, line)
 		}
 		seen[s.Name] = n.Line
+		s.node = n
 		out = append(out, s)
 	}
 	return out, nil
@@ -174,6 +187,7 @@ func RenderSinks(sinks []Sink, nats map[string]any) ([]byte, error) {
 			default:
 				r["deliver"], r["start_time"] = "by_start_time", s.From
 			}
+			maps.Copy(r, sinkReceivers[s.Type])
 			receivers["jetstream/"+c.Durable] = r
 			pipelines["logs/sink_"+c.Durable] = map[string]any{"receivers": []string{"jetstream/" + c.Durable}, "exporters": []string{s.Component()}}
 		}

@@ -175,6 +175,22 @@ type tstInfo struct {
 	Extensions []pkix.Extension `asn1:"tag:1,optional"`
 }
 
+const maxDepth = 24 // of values within values; tokens have about 14
+
+// der says whether b is DER values without indefinite lengths, and not nested deeper than depth. RFC 3161 section 3.4 demands DER; what reads
+// CMS would take BER, in time that grows faster than its nesting.
+func der(b []byte, depth int) bool {
+	for len(b) > 0 {
+		var v asn1.RawValue
+		rest, err := asn1.Unmarshal(b, &v)
+		if err != nil || v.IsCompound && (depth == 0 || !der(v.Bytes, depth-1)) {
+			return false
+		}
+		b = rest
+	}
+	return true
+}
+
 type parsed struct{ nonce *big.Int }
 
 func verify(token, message []byte, roots *x509.CertPool) (p parsed, info Info, err error) {
@@ -183,7 +199,7 @@ func verify(token, message []byte, roots *x509.CertPool) (p parsed, info Info, e
 			err = ErrToken
 		}
 	}()
-	if len(token) > maxToken {
+	if len(token) > maxToken || !der(token, maxDepth) {
 		return p, info, ErrToken
 	}
 	p7, err := pkcs7.Parse(token)

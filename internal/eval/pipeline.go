@@ -24,6 +24,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
+	"github.com/mcpsiem/mcpsiem/detectors/rule"
+	"github.com/mcpsiem/mcpsiem/detectors/rules"
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/finding"
 	look "github.com/mcpsiem/mcpsiem/internal/inspect"
@@ -44,6 +46,7 @@ type pipeline struct {
 	first      connector.Logs
 	components []component.Component
 	defs       []engine.Definition
+	rules      *rule.Set   // those that come with the product
 	out        []plog.Logs // what came out of the last stage
 	texts      *look.Session
 
@@ -63,6 +66,17 @@ type message struct {
 
 func newPipeline(ctx context.Context, defs []engine.Definition) (p *pipeline, err error) {
 	p = &pipeline{defs: defs}
+	reserved := make([]string, len(defs))
+	for i := range defs {
+		reserved[i] = defs[i].Spec.ID
+	}
+	var faults rule.Problems
+	if p.rules, faults, err = rules.Load(true, nil, reserved...); err != nil {
+		return nil, fmt.Errorf("cannot load rules: %w", err)
+	}
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("cannot load rules: %w", faults)
+	}
 	if p.dir, err = os.MkdirTemp("", "mcpsiem-eval-"); err != nil {
 		return nil, fmt.Errorf("cannot make a folder for keys: %w", err)
 	}
@@ -176,6 +190,10 @@ func (p *pipeline) engine() (*engine.Engine, error) {
 			return nil, err
 		}
 		s.Detectors = append(s.Detectors, in)
+	}
+	var err error
+	if s.Rules, s.Select, err = p.rules.Instances(); err != nil {
+		return nil, err
 	}
 	return engine.New(s)
 }

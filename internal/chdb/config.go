@@ -22,11 +22,12 @@ const (
 	UserAdmin    = "admin"    // migrations: everything on database mcpsiem
 	UserPipeline = "pipeline" // the exporter: select and insert on mcpsiem
 	UserAnalyst  = "analyst"  // people and Grafana: select on mcpsiem, exactly-once view, limits
+	UserRemover  = "remover"  // retention and erasure: select, insert and delete on mcpsiem
 
 	userSupervisor = "supervisor" // this package: may cancel queries, sees no data
 )
 
-var users = []string{UserAdmin, UserPipeline, UserAnalyst, userSupervisor}
+var users = []string{UserAdmin, UserPipeline, UserAnalyst, UserRemover, userSupervisor}
 
 // Database is the database that the accounts are for.
 const Database = "mcpsiem"
@@ -283,6 +284,15 @@ var usersXML = template.Must(template.New("users").Funcs(funcs).Parse(`<clickhou
         <query>GRANT SELECT, INSERT ON mcpsiem.*</query>
       </grants>
     </pipeline>
+    <remover>
+      <password_sha256_hex>{{index .Hash "remover"}}</password_sha256_hex>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>
+      <grants>
+        <query>GRANT SELECT, INSERT, ALTER DELETE, ALTER UPDATE ON mcpsiem.*</query>
+      </grants>
+    </remover>
     <analyst>
       <password_sha256_hex>{{index .Hash "analyst"}}</password_sha256_hex>
       <networks><ip>127.0.0.1</ip></networks>

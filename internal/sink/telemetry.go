@@ -64,6 +64,9 @@ func (t *Telemetry) filtered(ctx context.Context, r Reason, n int) {
 	t.nFiltered.Add(ctx, int64(n), t.with("reason", string(r)))
 }
 
+// Filtered counts records that the exporter itself keeps back on purpose, beside those that the route does. The reason is a word from code.
+func (t *Telemetry) Filtered(ctx context.Context, r Reason, n int) { t.filtered(ctx, r, n) }
+
 // Delivered counts records that the other side accepted; confirmed says that it has them durably as far as it can say.
 func (t *Telemetry) Delivered(ctx context.Context, n int, confirmed bool) {
 	t.nDelivered.Add(ctx, int64(n), t.base)

@@ -20,19 +20,41 @@ func (w *worker) fits(b []byte) {
 	if w.part() != signal.Arguments {
 		return
 	}
-	if s := signal.InternalAddress(b); s >= 0.5 && !signal.IsProse(name) && !w.inProse() {
+	is := w.argument(name)
+	if s := signal.InternalAddress(b); s >= 0.5 && !is.prose && !w.inProse() {
 		w.signals.AtLeast(signal.SSRF, s)
 	}
-	if w.shellTool || signal.IsShell(name) {
+	if w.shellTool || is.shell {
 		if s := signal.Dangerous(b); s > 0 {
 			w.signals.AtLeast(signal.DangerousCommand, s)
 		}
 		return
 	}
-	if signal.IsProse(name) || w.inProse() {
+	if is.prose || w.inProse() {
 		return
 	}
 	if s := signal.Misfit(name, b); s > 0 {
 		w.signals.AtLeast(signal.Shape, s)
 	}
+}
+
+// argument is what the name of an argument says of its values.
+type argument struct {
+	name         string
+	shell, prose bool
+}
+
+// argument looks a name up; those of the last arguments are remembered.
+func (w *worker) argument(name []byte) *argument {
+	a := &w.arguments[0]
+	if n := len(name); n > 0 {
+		a = &w.arguments[(uint(n)*7+uint(name[0])*3+uint(name[n/2])*5+uint(name[n-1]))%uint(len(w.arguments))]
+	}
+	if a.name != string(name) || len(name) == 0 {
+		*a = argument{shell: signal.IsShell(name), prose: signal.IsProse(name)}
+		if len(name) <= 64 { // a longer one is looked at each time
+			a.name = string(name)
+		}
+	}
+	return a
 }

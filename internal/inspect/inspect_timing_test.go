@@ -27,6 +27,27 @@ func ordinary(n int) []byte {
 	return msg
 }
 
+// call is a call of about 1 KB, half of it running text.
+func call() []byte {
+	return []byte(`{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"name":"create_ticket","arguments":{"title":"Order 4-17 is late","reporter":"user17@example.com","body":"` +
+		strings.Repeat("The customer writes that the parcel did not arrive and asks where it is. ", 8) +
+		`","payment":{"card":"4111 1111 1111 1111","amount":17.50,"currency":"EUR"},"labels":["late","order","priority-1"],"due":"2026-12-18T10:00:00Z"}}}`)
+}
+
+// toolsList is a list of n definitions as servers have them.
+func toolsList(n int) []byte {
+	var tools []map[string]any
+	for i := range n {
+		tools = append(tools, map[string]any{"name": fmt.Sprintf("search_orders_%d", i), "description": "Searches the orders of a customer by date, state or article and returns at most fifty of them, newest first. Use it before you change an order, and pass the number of the order on to get_order to see its lines.",
+			"inputSchema": map[string]any{"type": "object", "required": []string{"customer"}, "properties": map[string]any{
+				"customer": map[string]any{"type": "string", "description": "Number of the customer, as find_customer gives it."},
+				"from":     map[string]any{"type": "string", "format": "date", "description": "First day of the period, inclusive."},
+				"state":    map[string]any{"type": "string", "enum": []string{"open", "shipped", "closed"}, "description": "Only orders in this state; all if it is left out."}}}})
+	}
+	msg, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 2, "result": map[string]any{"tools": tools}})
+	return msg
+}
+
 func BenchmarkInspect(b *testing.B) {
 	e := testEngine(b)
 	bench := func(name string, body []byte) {
@@ -58,6 +79,21 @@ func BenchmarkInspect(b *testing.B) {
 	bench("ordinary/1KB", ordinary(1000))
 	bench("ordinary/10KB", ordinary(10000))
 	bench("ordinary/100KB", ordinary(100000))
+	as := func(name, method, kind, direction string, body []byte) {
+		b.Run(name, func(b *testing.B) {
+			s := e.Session()
+			in := &Input{Tenant: "default", Tool: "create_ticket", Method: method, Kind: kind, Direction: direction, Body: body}
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			start := cpu()
+			for b.Loop() {
+				s.Inspect(in)
+			}
+			b.ReportMetric(float64(b.N)*float64(len(body))/1e6/(cpu()-start).Seconds(), "MB/cpu-s")
+		})
+	}
+	as("call/1KB", "tools/call", "request", "client_to_server", call())
+	as("tools list/15KB", "tools/list", "response", "server_to_client", toolsList(20))
 	q := func(s string) []byte { m, _ := json.Marshal(map[string]string{"a": s}); return m }
 	n := 100000
 	for name, s := range map[string]string{

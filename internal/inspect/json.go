@@ -721,12 +721,22 @@ func special(x uint64) uint64 {
 // unescapeJSON appends the text of a string whose escapes have been checked. Lone surrogates become U+FFFD.
 func unescapeJSON(dst, raw []byte) []byte {
 	for i := 0; i < len(raw); {
-		k := bytes.IndexByte(raw[i:], '\\')
-		if k < 0 {
-			return append(dst, raw[i:]...)
+		// In JSON within a string the next escape is a few bytes away.
+		from, near := i, min(i+24, len(raw))
+		for i < near && raw[i] != '\\' {
+			i++
 		}
-		dst = append(dst, raw[i:i+k]...)
-		i += k
+		if i == near && i < len(raw) {
+			k := bytes.IndexByte(raw[i:], '\\')
+			if k < 0 {
+				return append(dst, raw[from:]...)
+			}
+			i += k
+		}
+		dst = append(dst, raw[from:i]...)
+		if i == len(raw) {
+			return dst
+		}
 		switch c := raw[i+1]; c {
 		case 'u':
 			r := hex4(raw[i+2:])

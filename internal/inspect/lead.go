@@ -3,8 +3,6 @@ package inspect
 // What detectors learn of where a call leads, and of content in disguise.
 
 import (
-	"bytes"
-
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/outward"
@@ -61,8 +59,27 @@ func (w *worker) mask(kind string, value []byte) string {
 	return outward.Short(w.writer.Sum(kind, value))
 }
 
-// backwards are ends of words that are common where a text was reversed.
-var backwards = [][]byte{[]byte("moc."), []byte("gro."), []byte("ten."), []byte("//:"), []byte(" eht "), []byte(" dna "), []byte(" fo ")}
+// reversed says that a text holds what is common where one was reversed.
+func reversed(b []byte) bool {
+	for i, c := range b {
+		switch {
+		case c > '/': // most of all text
+		case c == ' ':
+			if t := b[i:min(len(b), i+5)]; string(t) == " eht " || string(t) == " dna " || len(t) > 3 && string(t[:4]) == " fo " {
+				return true
+			}
+		case c == '.':
+			if t := b[max(0, i-3):i]; string(t) == "moc" || string(t) == "gro" || string(t) == "ten" {
+				return true
+			}
+		case c == '/':
+			if i+2 < len(b) && b[i+1] == '/' && b[i+2] == ':' {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // otherwise notes that an argument holds text in an encoding, and samples text that was reversed. It replaces nothing.
 func (w *worker) otherwise(L *level, b []byte, depth int) {
@@ -78,14 +95,7 @@ func (w *worker) otherwise(L *level, b []byte, depth int) {
 	if len(b) < 12 || len(b) > longestReversed || depth >= maxNesting {
 		return
 	}
-	found := false
-	for _, r := range backwards {
-		if bytes.Contains(b, r) {
-			found = true
-			break
-		}
-	}
-	if !found {
+	if !reversed(b) {
 		return
 	}
 	inner := w.level(depth + 1)

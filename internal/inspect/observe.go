@@ -60,7 +60,11 @@ func (w *worker) observe(t *class.Text, key class.Key) {
 		into = &w.tools.signals
 	}
 	into.Text()
-	commands := part == signal.Arguments && (w.shellTool || signal.IsShell(name))
+	is := &argument{}
+	if part == signal.Arguments {
+		is = w.argument(name)
+	}
+	commands := part == signal.Arguments && (w.shellTool || is.shell)
 	for _, m := range t.Marks {
 		if commands {
 			switch signal.Phrases[m.Mark].Signal {
@@ -80,7 +84,7 @@ func (w *worker) observe(t *class.Text, key class.Key) {
 	if signal.FetchAndRun(t.B) {
 		w.signals.AtLeast(signal.RemoteCodeStrong, 0.95)
 	}
-	if commands || signal.IsProse(name) || w.inProse() {
+	if commands || is.prose || w.inProse() {
 		return
 	}
 	if s := signal.Shell(t.B); s > 0 {

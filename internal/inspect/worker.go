@@ -36,6 +36,7 @@ type worker struct {
 	policy      policy.View
 	keys        map[string]keyInfo
 	recentKeys  [128]recentKey
+	arguments   [64]argument
 	levels      []*level
 	cleanTexts  map[string]struct{} // attributes that held nothing, by mode, name and value
 	cleanKeyBuf []byte

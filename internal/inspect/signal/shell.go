@@ -33,8 +33,13 @@ func IsProse(name []byte) bool {
 	return false
 }
 
+// containsFold says whether s contains sub, which is in lower case, without regard to case.
 func containsFold(s, sub []byte) bool {
+	first := sub[0]
 	for i := 0; i+len(sub) <= len(s); i++ {
+		if c := s[i]; first < 0x80 && c != first && !(letter(first) && c|0x20 == first) {
+			continue
+		}
 		if bytes.EqualFold(s[i:i+len(sub)], sub) {
 			return true
 		}

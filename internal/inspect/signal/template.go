@@ -91,6 +91,13 @@ func FetchAndRun(b []byte) bool {
 		case c == '\n':
 			fetched = -1
 		case (c == 'c' || c == 'C' || c == 'w' || c == 'W' || c == 'i' || c == 'I') && (i == 0 || !letter(b[i-1])):
+			if i+1 < len(b) {
+				switch b[i+1] | 0x20 { // the second letter of those below
+				case 'u', 'g', 'w', 'n':
+				default:
+					continue
+				}
+			}
 			for _, f := range []string{"curl ", "wget ", "iwr ", "invoke-webrequest "} {
 				if len(b)-i > len(f) && bytes.EqualFold(b[i:i+len(f)], []byte(f)) {
 					fetched = i

@@ -38,6 +38,7 @@ type sealExtension struct {
 	leaves      metric.Int64Counter
 	checkpoints metric.Int64Counter
 	lag         metric.Int64Gauge
+	anchored    metric.Int64Counter
 
 	host component.Host
 	nc   *nats.Conn
@@ -48,6 +49,7 @@ type sealExtension struct {
 	// Of the loop alone.
 	sealer  *seal.Sealer
 	anchors anchors
+	remotes []*remote
 	opened  bool
 	sick    bool
 }
@@ -59,7 +61,9 @@ func newSeal(set extension.Settings, cfg *Config) (*sealExtension, error) {
 	e.leaves, err = m.Int64Counter("otelcol_extension_seal_leaves", metric.WithUnit("{leaf}"), metric.WithDescription("Stored rows sealed."))
 	e.checkpoints, err2 = m.Int64Counter("otelcol_extension_seal_checkpoints", metric.WithUnit("{checkpoint}"), metric.WithDescription("Checkpoints signed."))
 	e.lag, err3 = m.Int64Gauge("otelcol_extension_seal_lag", metric.WithUnit("{message}"), metric.WithDescription("Messages stored and not sealed yet."))
-	return e, errors.Join(err, err2, err3)
+	var err4 error
+	e.anchored, err4 = m.Int64Counter("otelcol_extension_seal_anchors", metric.WithUnit("{attempt}"), metric.WithDescription("Attempts to anchor a checkpoint outside, by place and whether it was taken."))
+	return e, errors.Join(err, err2, err3, err4)
 }
 
 func (e *sealExtension) Start(ctx context.Context, host component.Host) error {
@@ -78,6 +82,11 @@ func (e *sealExtension) Start(ctx context.Context, host component.Host) error {
 	if e.anchors, err = newAnchors(e.cfg.Anchors); err != nil {
 		return err
 	}
+	anchorsConfig := e.cfg.Anchors
+	anchorsConfig.defaults()
+	if e.remotes, err = newRemotes(ctx, anchorsConfig, key, e.cfg.Dir); err != nil {
+		return err
+	}
 	nc, err := e.cfg.NATS.Connect(ctx, "mcpsiem "+e.set.ID.String())
 	if err != nil {
 		return err
@@ -93,6 +102,9 @@ func (e *sealExtension) Start(ctx context.Context, host component.Host) error {
 	e.stop = stop
 	e.done.Add(1)
 	go func() { defer e.done.Done(); e.run(run) }()
+	for _, r := range e.remotes {
+		e.done.Go(func() { r.run(run, e, seal.NewDB(sc)) })
+	}
 	return nil
 }
 
@@ -240,6 +252,9 @@ func (e *sealExtension) sendAnchors(ctx context.Context) error {
 			return err
 		}
 		e.anchors.sent(c, time.Now())
+		for _, r := range e.remotes {
+			r.offer(c)
+		}
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ const (
 	ProblemCheckpoint = "checkpoint" // missing, forged, of another key, or of another history
 	ProblemRollback   = "rollback"   // a later checkpoint than the log's was signed
 	ProblemDeletion   = "deletion"   // a record of deletion does not cover what it should
+	ProblemAnchor     = "anchor"     // a time stamp or cosignature is not one of the checkpoint that it is kept for
 )
 
 // Problem is one thing that is not as it was sealed.
@@ -59,9 +60,20 @@ type Report struct {
 	Superseded   uint64    `json:"superseded"`     // rows that a later, sealed row of the same event or finding replaced
 	Deleted      uint64    `json:"deleted"`        // rows removed with a sealed record of it
 	NotYetSealed uint64    `json:"not_yet_sealed"` // stored after the last step of the sealer
+	Timestamps   int       `json:"timestamps"`     // of time stamping authorities, good
+	Cosignatures int       `json:"cosignatures"`   // of witnesses, good
+	Anchored     *Anchored `json:"anchored,omitempty"`
 	ProblemCount uint64    `json:"problem_count"`
 	Problems     []Problem `json:"problems"` // the first of them
 	OK           bool      `json:"ok"`
+}
+
+// Anchored is the longest log that somebody else vouches for.
+type Anchored struct {
+	Size uint64    `json:"size"`
+	At   time.Time `json:"at"`
+	Kind string    `json:"kind"`
+	Name string    `json:"name"`
 }
 
 // VerifyOptions of one verification.
@@ -71,6 +83,7 @@ type VerifyOptions struct {
 	VerifierKey string // of the tenant's log; empty: the one beside the log, which whoever can write there can replace
 	From, To    time.Time
 	Checkpoints [][]byte // signed notes kept elsewhere
+	Trust       Trust    // what proofs by others are checked with
 	MaxProblems int      // reported; 0 is 1,000
 	Progress    func(done, total uint64)
 }
@@ -198,6 +211,47 @@ func (v *verification) history(ctx context.Context) error {
 	}
 	for _, n := range v.Checkpoints {
 		v.old("given", n, 0)
+	}
+	return v.anchors(ctx, kept)
+}
+
+// anchors checks what others said about checkpoints.
+func (v *verification) anchors(ctx context.Context, kept []SignedCheckpoint) error {
+	all, err := v.db.Anchors(ctx, v.Tenant, "outcome = '"+AnchorOK+"'")
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	notes := make(map[uint64][]byte, len(kept))
+	for _, c := range kept {
+		notes[c.Checkpoint.Size] = c.Note
+	}
+	for _, a := range all {
+		where := fmt.Sprintf("%s %s, for size %d", a.Kind, a.Name, a.Size)
+		if a.Size > v.cp.Size {
+			v.rolledBack = true
+			v.problem(ProblemRollback, fmt.Sprintf("%s: the log ends at %d", where, v.cp.Size))
+			continue
+		}
+		if notes[a.Size] == nil {
+			v.problem(ProblemAnchor, where+": the checkpoint is not in seal_checkpoints")
+			continue
+		}
+		at, err := CheckAnchor(a, notes[a.Size], v.Trust)
+		if err != nil {
+			v.problem(ProblemAnchor, where+": "+err.Error())
+			continue
+		}
+		switch a.Kind {
+		case AnchorTSA:
+			v.r.Timestamps++
+		case AnchorWitness:
+			v.r.Cosignatures++
+		default:
+			continue
+		}
+		if v.r.Anchored == nil || a.Size > v.r.Anchored.Size {
+			v.r.Anchored = &Anchored{a.Size, at, a.Kind, a.Name}
+		}
 	}
 	return nil
 }

@@ -62,6 +62,7 @@ ORDER BY r.ts FORMAT Parquet`, r.table(name), r.table("seal_leaves"), quote(m.Te
 		password = strings.TrimSpace(string(b))
 	}
 	req.SetBasicAuth(a.User, password)
+	req.Close = true
 	client := a.Client
 	if client == nil {
 		client = http.DefaultClient

@@ -749,3 +749,52 @@ func (r *Remover) deleteSalts(ctx context.Context, m *Removal) error {
 		"DELETE FROM %s WHERE tenant = %s AND leaf_index IN (SELECT leaf_index FROM %s WHERE tenant = %s AND kind = '%s' AND id IN (%s) AND leaf_index IN (SELECT leaf_index FROM %s WHERE tenant = %s AND record_id = '%s'))",
 		r.table("seal_salts"), quote(m.Tenant), r.table("seal_leaves"), quote(m.Tenant), m.Kind, removed, r.table("seal_deletions"), quote(m.Tenant), m.Record))
 }
+
+// Selection of rows to remove beside any policy.
+type Selection struct {
+	Tenant  string
+	Kind    string // event or finding
+	Where   string // condition on the rows, in SQL
+	Action  audit.Action
+	Target  string
+	Reason  string
+	Details map[string]string // for the record
+}
+
+// Remove removes what is selected, but what a hold covers and the records of removal themselves. What is not sealed yet stays.
+func (r *Remover) Remove(ctx context.Context, selections ...Selection) ([]Removal, error) {
+	if _, err := r.Carry(ctx); err != nil { // what others left
+		return nil, err
+	}
+	if err := r.Lock(ctx); err != nil {
+		return nil, err
+	}
+	err := r.recordAll(ctx, selections)
+	r.Unlock()
+	done, err2 := r.Carry(ctx)
+	return done, errors.Join(err, err2)
+}
+
+func (r *Remover) recordAll(ctx context.Context, selections []Selection) error {
+	holds, err := Holds(ctx, r.Conn)
+	if err != nil {
+		return err
+	}
+	for _, s := range selections {
+		where := "(" + s.Where + ") AND NOT " + held(holds, r.Conn.Database, s.Kind)
+		if s.Kind == kindEvent {
+			where += " AND NOT " + recordsOfRemoval
+		}
+		sealed, err := r.isSealed(ctx, s.Tenant)
+		if err != nil {
+			return err
+		}
+		if _, err := r.begin(ctx, request{tenant: s.Tenant, kind: s.Kind, where: where, action: s.Action, target: s.Target, reason: s.Reason, details: s.Details, unsealed: !sealed}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// HeldCondition is every hold in force as a condition on rows of a kind.
+func HeldCondition(holds []Hold, database, kind string) string { return held(holds, database, kind) }

@@ -18,6 +18,7 @@ import (
 
 	detect "github.com/mcpsiem/mcpsiem/detectors/connector"
 	clickhouseexporter "github.com/mcpsiem/mcpsiem/exporters/clickhouse"
+	"github.com/mcpsiem/mcpsiem/exporters/elastic"
 	jetstreamexporter "github.com/mcpsiem/mcpsiem/exporters/jetstream"
 	"github.com/mcpsiem/mcpsiem/exporters/splunkhec"
 	"github.com/mcpsiem/mcpsiem/extensions/ledger"
@@ -59,6 +60,7 @@ func Factories() (f otelcol.Factories, err error) {
 		jetstreamexporter.NewFactory(),
 		clickhouseexporter.NewFactory(),
 		splunkhec.NewFactory(),
+		elastic.NewFactory(),
 		debugexporter.NewFactory(),
 	); err != nil {
 		return f, err

@@ -1,0 +1,523 @@
+package elastic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/mcpsiem/mcpsiem/exporters/elastic/elastictest"
+	"github.com/mcpsiem/mcpsiem/internal/event"
+	"github.com/mcpsiem/mcpsiem/internal/finding"
+	"github.com/mcpsiem/mcpsiem/internal/sink"
+	"github.com/mcpsiem/mcpsiem/internal/streams"
+)
+
+const secret = "planted-content"
+
+type rig struct {
+	t    testing.TB
+	exp  exporter.Logs
+	logs *observer.ObservedLogs
+	cfg  *Config
+}
+
+func config(t testing.TB, endpoint string, edit ...func(*Config)) *Config {
+	t.Helper()
+	cfg := newDefaultConfig()
+	cfg.Endpoints = []string{endpoint}
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(elastictest.APIKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Auth.APIKey = sink.Secret{File: key}
+	cfg.Connections = 2
+	cfg.Timeout = 2 * time.Second
+	cfg.Retry = sink.RetryConfig{Initial: time.Millisecond, Max: 5 * time.Millisecond, MaxElapsed: 2 * time.Second}
+	cfg.HealthCheck.Enabled = false
+	for _, f := range edit {
+		f(cfg)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func start(t testing.TB, endpoint string, edit ...func(*Config)) *rig {
+	t.Helper()
+	r := &rig{t: t, cfg: config(t, endpoint, edit...)}
+	set := exportertest.NewNopSettings(Type)
+	core, logs := observer.New(zap.DebugLevel)
+	set.Logger, r.logs = zap.New(core), logs
+	var err error
+	if r.exp, err = NewFactory().CreateLogs(context.Background(), set, r.cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.exp.Start(context.Background(), componenttest.NewNopHost()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.exp.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		for _, l := range logs.All() {
+			clean(t, l.Message+fmt.Sprint(l.ContextMap()))
+		}
+	})
+	return r
+}
+
+// clean fails if text holds content or the key.
+func clean(t testing.TB, text string) {
+	t.Helper()
+	if strings.Contains(text, secret) || strings.Contains(text, elastictest.APIKey) {
+		t.Errorf("content or the key in %q", text)
+	}
+}
+
+var seq uint64
+
+// send delivers a batch as a message of EVENTS. Redelivered as a second delivery of it.
+func (r *rig) send(ld plog.Logs, redelivered bool) error {
+	r.t.Helper()
+	seq++
+	ctx := streams.WithOrigin(context.Background(), streams.Origin{Stream: streams.Events, Durable: "elastic", First: seq, Last: seq, Redelivered: redelivered})
+	err := r.exp.ConsumeLogs(ctx, ld)
+	if err != nil {
+		clean(r.t, err.Error())
+		clean(r.t, streams.Reason(err))
+	}
+	return err
+}
+
+func id(i int) string { return fmt.Sprintf("%032x", i) }
+
+// batch makes n requests with ids from first on.
+func batch(first, n int, edit ...func(int, *event.Event)) plog.Logs {
+	ld := plog.NewLogs()
+	lrs := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+	for i := range n {
+		e := event.Event{Name: event.NameRequest, Time: 1_800_000_000_123_456_789, Received: 1_800_000_001_000_000_000}
+		e.ID, e.ExchangeID, e.Tenant, e.Kind, e.Method, e.Tool, e.Server = id(first+i), id(first+i), "acme", event.KindRequest, "tools/call", "read_file", "files"
+		e.PrincipalID, e.HostName = "ann", "laptop-7"
+		e.Body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_file","arguments":{"path":"` + secret + `"}}}`
+		for _, f := range edit {
+			f(i, &e)
+		}
+		e.Encode(lrs.AppendEmpty())
+	}
+	return ld
+}
+
+func findings(fs ...finding.Finding) plog.Logs {
+	ld := plog.NewLogs()
+	lrs := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+	for i := range fs {
+		fs[i].Encode(lrs.AppendEmpty())
+	}
+	return ld
+}
+
+func all(n int) map[string]int {
+	out := map[string]int{}
+	for i := range n {
+		out[id(i)] = 1
+	}
+	return out
+}
+
+func counts(t testing.TB, s *elastictest.Server, want map[string]int) {
+	t.Helper()
+	if got := s.Counts(); !maps.Equal(got, want) {
+		t.Errorf("%d different documents, want %d; more than once or not wanted:", len(got), len(want))
+		for k, n := range got {
+			if want[k] != n {
+				t.Errorf("%s: %d, want %d", k, n, want[k])
+			}
+		}
+	}
+}
+
+// refusedIDs are the ids of the records that an error carries to the dead letters.
+func refusedIDs(t testing.TB, err error) []string {
+	t.Helper()
+	var rest consumererror.Logs
+	if !streams.Permanent(err) || !errors.As(err, &rest) {
+		t.Fatalf("%v is not permanent with its records", err)
+	}
+	var out []string
+	f, _ := (&sink.Route{}).Compile()
+	for rec := range sink.NewReader(f, nil).Read(context.Background(), rest.Data()) {
+		out = append(out, rec.Key())
+	}
+	return out
+}
+
+func TestDelivers(t *testing.T) {
+	f := func(name string, server func(*elastictest.Server), edit func(*Config)) {
+		t.Run(name, func(t *testing.T) {
+			s := elastictest.New(t, server)
+			r := start(t, s.URL, edit)
+			if err := r.send(batch(0, 50), false); err != nil {
+				t.Fatal(err)
+			}
+			counts(t, s, all(50))
+			d := s.Docs()[0]
+			if d.Index != ".ds-logs-mcpsiem.event-default-2026.11.22-000001" || d.Source["@timestamp"] != "2027-01-15T08:00:00.123456789Z" {
+				t.Errorf("%s at %v", d.Index, d.Source["@timestamp"])
+			}
+		})
+	}
+	none := func(*elastictest.Server) {}
+	same := func(*Config) {}
+	f("elasticsearch", none, same)
+	f("plain", none, func(c *Config) { c.Compression = plain })
+	f("elasticsearch 8", func(s *elastictest.Server) { s.Number = "8.19.2" }, same)
+	f("serverless", func(s *elastictest.Server) { s.Flavour = "serverless" }, same)
+	f("opensearch", func(s *elastictest.Server) { s.Flavour, s.Number = "opensearch", "3.1.0" }, same)
+	f("opensearch that does not tell", func(s *elastictest.Server) { s.Flavour, s.Silent = "opensearch", true }, same)
+	f("a key that may only write", func(s *elastictest.Server) { s.Silent, s.WriteOnly = true, true }, same)
+	f("no credential", func(s *elastictest.Server) { s.Open = true }, func(c *Config) { c.Auth = Auth{Anonymous: true} })
+	f("user and password", none, func(c *Config) { c.Auth = Auth{Username: "writer", Password: c.Auth.APIKey} })
+	f("small requests", func(s *elastictest.Server) { s.MaxContent = 4000 }, func(c *Config) { c.Compression = plain })
+}
+
+func TestStreamsAndIDs(t *testing.T) {
+	s := elastictest.New(t)
+	r := start(t, s.URL, func(c *Config) { c.Namespaces = []Namespace{{Tenants: []string{"glob*"}, Namespace: "other"}} })
+	ld := batch(0, 3, func(i int, e *event.Event) {
+		switch i {
+		case 1:
+			e.Tenant = "globex"
+		case 2:
+			e.Name, e.Kind, e.AuditAction = event.NameAudit, event.KindRecord, "rules.change"
+		}
+	})
+	if err := r.send(ld, false); err != nil {
+		t.Fatal(err)
+	}
+	fi := finding.Finding{Time: 5}
+	fi.ID = "f1"
+	again := fi
+	again.Revision = 9
+	if err := r.send(findings(fi, again, fi), false); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, d := range s.Docs() {
+		ds := d.Source["data_stream"].(map[string]any)
+		got[d.ID] = fmt.Sprintf("%s-%s-%s %v", ds["type"], ds["dataset"], ds["namespace"], d.Source["event"].(map[string]any)["kind"])
+		if !strings.HasPrefix(d.Index, ".ds-"+strings.Fields(got[d.ID])[0]) {
+			t.Errorf("%s is in %s", got[d.ID], d.Index)
+		}
+	}
+	want := map[string]string{
+		id(0): "logs-mcpsiem.event-default event", id(1): "logs-mcpsiem.event-other event", id(2): "logs-mcpsiem.audit-default event",
+		"f1": "logs-mcpsiem.finding-default alert", "f1-9": "logs-mcpsiem.finding-default alert",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Whatever goes wrong on the way, everything is there once.
+func TestFaultsOfRequests(t *testing.T) {
+	f := func(name string, edit func(*Config), faults ...elastictest.Fault) {
+		t.Run(name, func(t *testing.T) {
+			s := elastictest.New(t, func(s *elastictest.Server) {
+				s.Fault = func(n int, _ *http.Request) elastictest.Fault {
+					if n <= len(faults) {
+						return faults[n-1]
+					}
+					return elastictest.Fault{}
+				}
+			})
+			r := start(t, s.URL, func(c *Config) { c.Timeout = 100 * time.Millisecond }, edit)
+			if err := r.send(batch(0, 20), false); err != nil {
+				t.Fatal(err)
+			}
+			counts(t, s, all(20))
+			if n := len(s.Paths()); n <= len(faults)+2 { // what is there and the template are asked for as well
+				t.Errorf("only %d requests: %q", n, s.Paths())
+			}
+		})
+	}
+	same := func(*Config) {}
+	type F = elastictest.Fault
+	f("429", same, F{HTTP: 429}, F{HTTP: 429, RetryAfter: "0"})
+	f("429 of the cluster", same, F{HTTP: 429, Type: "es_rejected_execution_exception"})
+	f("502, 503, 504", same, F{HTTP: 502}, F{HTTP: 503}, F{HTTP: 504})
+	f("500 and 408", same, F{HTTP: 500}, F{HTTP: 408})
+	f("cluster blocked", same, F{HTTP: 403, Type: "cluster_block_exception"})
+	f("hang", same, F{Hang: true})
+	f("reset", same, F{Reset: true})
+	f("reset after it was stored", same, F{ResetAfter: true})
+	f("reset within the answer", same, F{HalfAnswer: true})
+	f("half stored", same, F{Half: true})
+	f("an item is missing", same, F{ItemsShort: true})
+	f("413", same, F{HTTP: 413}, F{HTTP: 413})
+	f("413 with gzip off", func(c *Config) { c.Compression = plain }, F{HTTP: 413})
+	f("a bad request that is none", same, F{HTTP: 400, Type: "x_content_parse_exception"})
+}
+
+func TestFaultsOfDocuments(t *testing.T) {
+	type I = elastictest.Item
+	f := func(name string, tries int, item I, wantReason string, edit func(*Config)) {
+		t.Run(name, func(t *testing.T) {
+			seen := map[string]int{}
+			s := elastictest.New(t, func(s *elastictest.Server) {
+				s.Refuse = func(id string, _ map[string]any) I {
+					if id != "00000000000000000000000000000003" {
+						return I{}
+					}
+					if seen[id]++; tries > 0 && seen[id] > tries {
+						return I{}
+					}
+					return item
+				}
+			})
+			r := start(t, s.URL, edit)
+			err := r.send(batch(0, 10), false)
+			want := all(10)
+			if wantReason == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				counts(t, s, want)
+				if want := tries + 1; tries > 0 && !item.After && s.Bulks() != want {
+					t.Errorf("%d requests, want %d", s.Bulks(), want)
+				}
+				return
+			}
+			delete(want, id(3))
+			counts(t, s, want)
+			if got := refusedIDs(t, err); !slices.Equal(got, []string{id(3)}) || streams.Reason(err) != wantReason {
+				t.Errorf("dead letter %v, reason %s", got, streams.Reason(err))
+			}
+		})
+	}
+	same := func(*Config) {}
+	f("429", 2, I{Status: 429, Type: "es_rejected_execution_exception"}, "", same)
+	f("429 of an unknown type", 2, I{Status: 429, Type: secret}, "", same)
+	f("503", 2, I{Status: 503, Type: "unavailable_shards_exception"}, "", same)
+	f("stored, and the answer lost", 1, I{Status: 503, Type: "process_cluster_event_timeout_exception", After: true}, "", same)
+	f("blocked", 1, I{Status: 403, Type: "cluster_block_exception"}, "", same)
+	f("mapping", 0, I{Status: 400, Type: "document_parsing_exception"}, "document_parsing_exception", same)
+	f("mapping, OpenSearch", 0, I{Status: 400, Type: "mapper_parsing_exception"}, "mapper_parsing_exception", same)
+	f("an unknown type", 0, I{Status: 400, Type: secret}, "http_400", same)
+	f("failure store", 0, I{FailureStore: "used"}, "failure_store", same)
+	f("failure store failed", 0, I{Status: 400, FailureStore: "failed", Type: "illegal_argument_exception"}, "illegal_argument_exception", same)
+	f("no data stream", 0, I{Status: 404, Type: "index_not_found_exception"}, "index_not_found_exception", func(c *Config) { c.OnMisconfigured = deadLetter })
+}
+
+func TestFailureStoreMayBeEnough(t *testing.T) {
+	s := elastictest.New(t, func(s *elastictest.Server) {
+		s.Refuse = func(string, map[string]any) elastictest.Item { return elastictest.Item{FailureStore: "used"} }
+	})
+	r := start(t, s.URL, func(c *Config) { c.OnFailureStore = accept })
+	if err := r.send(batch(0, 3), false); err != nil || len(s.Failures()) != 3 {
+		t.Errorf("%v, %d in the failure store", err, len(s.Failures()))
+	}
+}
+
+// What only the operator can mend leaves the records in the stream, and they come when it is mended.
+func TestMisconfigured(t *testing.T) {
+	f := func(name string, broken, mended func(*elastictest.Server), wantErr string) {
+		t.Run(name, func(t *testing.T) {
+			s := elastictest.New(t, broken)
+			r := start(t, s.URL)
+			err := r.send(batch(0, 5), false)
+			if err == nil || streams.Permanent(err) || !strings.Contains(err.Error(), wantErr) {
+				t.Fatalf("got %v, want %q", err, wantErr)
+			}
+			counts(t, s, map[string]int{})
+			mended(s)
+			if err := r.send(batch(0, 5), true); err != nil {
+				t.Fatal(err)
+			}
+			counts(t, s, all(5))
+		})
+	}
+	fault := func(x elastictest.Fault) func(*elastictest.Server) {
+		return func(s *elastictest.Server) {
+			s.Fault = func(int, *http.Request) elastictest.Fault { return x }
+		}
+	}
+	good := func(s *elastictest.Server) { s.Fault = nil }
+	f("no template", func(s *elastictest.Server) { s.NoTemplate = true }, func(s *elastictest.Server) { s.NoTemplate = false }, "mcpsiem elastic setup")
+	f("no data stream, and no right to see that", func(s *elastictest.Server) { s.NoTemplate, s.WriteOnly = true, true }, func(s *elastictest.Server) { s.NoTemplate = false }, "mcpsiem elastic setup")
+	f("login page", fault(elastictest.Fault{Page: true}), good, "proxy")
+	f("403", fault(elastictest.Fault{HTTP: 403, Type: "security_exception"}), good, "credential")
+	f("404", fault(elastictest.Fault{HTTP: 404}), good, "proxy")
+	f("redirect", fault(elastictest.Fault{HTTP: 302}), good, "redirects")
+	s := elastictest.New(t)
+	r := start(t, s.URL)
+	if err := os.WriteFile(r.cfg.Auth.APIKey.File, []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.send(batch(0, 5), false); err == nil || streams.Permanent(err) || streams.Reason(err) != "credential" {
+		t.Errorf("wrong key: %v", err)
+	}
+	if err := os.WriteFile(r.cfg.Auth.APIKey.File, []byte(elastictest.APIKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.send(batch(0, 5), true); err != nil {
+		t.Errorf("the key was mended: %v", err)
+	}
+	counts(t, s, all(5))
+}
+
+// A document's id is unique within one backing index only.
+func TestRolloverBetweenTries(t *testing.T) {
+	f := func(name string, edit func(*Config), want int) {
+		t.Run(name, func(t *testing.T) {
+			var s *elastictest.Server
+			s = elastictest.New(t, func(s *elastictest.Server) {
+				s.Fault = func(n int, _ *http.Request) elastictest.Fault { return elastictest.Fault{ResetAfter: n == 1} }
+			})
+			r := start(t, s.URL, func(c *Config) { c.Retry.MaxElapsed = 0 }, edit)
+			if err := r.send(batch(0, 10), false); err == nil {
+				t.Fatal("a request without an answer counts as delivered")
+			}
+			s.Rollover()
+			if err := r.send(batch(0, 12), true); err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for _, c := range s.Counts() {
+				n += c
+			}
+			if n != want {
+				t.Errorf("%d documents, want %d", n, want)
+			}
+		})
+	}
+	f("looked up", func(*Config) {}, 12)
+	f("not looked up", func(c *Config) { c.RolloverCheck = false }, 22)
+}
+
+func TestHosts(t *testing.T) {
+	good, bad := elastictest.New(t), elastictest.New(t)
+	bad.Server.Close()
+	r := start(t, bad.URL, func(c *Config) { c.Endpoints = append(c.Endpoints, good.URL) })
+	for i := range 20 {
+		if err := r.send(batch(i*5, 5), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counts(t, good, all(100))
+}
+
+func TestSizes(t *testing.T) {
+	s := elastictest.New(t)
+	r := start(t, s.URL, func(c *Config) { c.MaxBodyBytes, c.MaxEventBytes = 64<<10, 16<<10 })
+	ld := batch(0, 100, func(i int, e *event.Event) {
+		switch i {
+		case 7:
+			e.Body = `"` + strings.Repeat("x", 20<<10) + `"`
+		case 8:
+			e.Anomalies = []string{strings.Repeat("y", 20<<10)}
+		}
+	})
+	err := r.send(ld, false)
+	if got := refusedIDs(t, err); !slices.Equal(got, []string{id(8)}) || streams.Reason(err) != "event_too_large" {
+		t.Errorf("%v, %s", got, streams.Reason(err))
+	}
+	want := all(100)
+	delete(want, id(8))
+	counts(t, s, want)
+	for _, d := range s.Docs() {
+		if m := d.Source["mcpsiem"].(map[string]any); d.ID == id(7) && (m["message_omitted"] != "too_large" || m["message"] != nil) {
+			t.Error("the large message")
+		}
+	}
+	if s.Bulks() < 2 {
+		t.Errorf("%d requests", s.Bulks())
+	}
+}
+
+func TestStrangeIDs(t *testing.T) {
+	s := elastictest.New(t)
+	r := start(t, s.URL)
+	for range 2 {
+		err := r.send(batch(0, 3, func(i int, e *event.Event) {
+			e.ID = []string{"", strings.Repeat("i", 600), "\xff"}[i]
+		}), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.Counts(); len(got) != 3 || len(s.Docs()) != 3 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	f := func(name string, conf map[string]any, want string) {
+		t.Helper()
+		cfg := newDefaultConfig()
+		base := map[string]any{"endpoints": []any{"https://e:9200"}, "auth": map[string]any{"anonymous": true}}
+		maps.Copy(base, conf)
+		err := confmap.NewFromStringMap(base).Unmarshal(cfg)
+		if err == nil {
+			err = cfg.Validate()
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	f("good", nil, "")
+	f("no endpoint", map[string]any{"endpoints": []any{}}, "endpoints")
+	f("credentials in it", map[string]any{"endpoints": []any{"https://a:b@e"}}, "no credentials")
+	f("bulk in it", map[string]any{"endpoints": []any{"https://e/_bulk"}}, "without /_bulk")
+	f("not http", map[string]any{"endpoints": []any{"e:9200"}}, "base URL")
+	f("no auth", map[string]any{"auth": map[string]any{}}, "set api_key")
+	f("two auths", map[string]any{"auth": map[string]any{"anonymous": true, "api_key": map[string]any{"env": "A"}}}, "set api_key")
+	f("half auth", map[string]any{"auth": map[string]any{"username": "a"}}, "password")
+	f("namespace", map[string]any{"namespace": "a-b"}, "namespace")
+	f("tenants", map[string]any{"namespaces": []any{map[string]any{"namespace": "a"}}}, "namespaces[0].tenants")
+	f("message", map[string]any{"message": "json"}, "message must be")
+	f("body", map[string]any{"max_body_bytes": 1}, "max_body_bytes")
+	f("event", map[string]any{"max_event_bytes": 6 << 20}, "max_event_bytes")
+	f("route", map[string]any{"route": map[string]any{"sample": 2}}, "sample")
+	f("unknown", map[string]any{"index": "x"}, "index")
+}
+
+func TestHealthCheck(t *testing.T) {
+	f := func(name string, server func(*elastictest.Server), want string) {
+		t.Run(name, func(t *testing.T) {
+			s := elastictest.New(t, server)
+			cfg := config(t, s.URL, func(c *Config) { c.HealthCheck.Enabled, c.HealthCheck.Required = true, true })
+			e, err := NewFactory().CreateLogs(context.Background(), exportertest.NewNopSettings(Type), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = e.Start(context.Background(), componenttest.NewNopHost())
+			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%v, want %q", err, want)
+			}
+			if err := e.Shutdown(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	f("good", func(*elastictest.Server) {}, "")
+	f("not set up", func(s *elastictest.Server) { s.NoTemplate = true }, "mcpsiem elastic setup")
+}

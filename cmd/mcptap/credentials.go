@@ -9,13 +9,18 @@ import (
 // credentialEnds are ends of the names of variables and flags that hold credentials.
 var credentialEnds = []string{"TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "ACCESS_KEY", "SECRET_KEY", "PRIVATE_KEY", "CREDENTIALS"}
 
-// credentialSources lists where a server started with command and environ gets credentials from, sorted.
-func credentialSources(command, environ []string) []string {
+// credentialSources lists where a server started with command and environ gets credentials from, sorted. configured are the variables that
+// the client's configuration file holds in plain text, as mcptap wrap saw it.
+func credentialSources(command, environ, configured []string) []string {
 	var out []string
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
 		if value != "" && namesCredential(name) && !strings.HasPrefix(name, "MCPTAP_") {
-			out = append(out, "env:"+name)
+			from := "env:"
+			if slices.Contains(configured, name) {
+				from = "config:"
+			}
+			out = append(out, from+name)
 		}
 	}
 	for i, arg := range command[min(1, len(command)):] {
@@ -31,6 +36,14 @@ func credentialSources(command, environ []string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// plainCredential says whether a variable in a configuration file holds a credential itself rather than where to find one.
+func plainCredential(name, value string) bool {
+	if !namesCredential(name) || len(value) < 8 || strings.HasPrefix(value, "/") {
+		return false
+	}
+	return !strings.ContainsAny(value[:1], "$%<{") && !strings.Contains(value, "${") && !strings.Contains(value, "://")
 }
 
 func namesCredential(name string) bool {

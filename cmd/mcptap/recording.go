@@ -28,6 +28,7 @@ type recordingFlags struct {
 	flushInterval, requestTTL time.Duration
 	shutdownTimeout           time.Duration
 	quiet                     bool
+	configured                []string // stdio: variables that hold credentials in the client's configuration file
 }
 
 func (f *flags) addRecording(defaultName, buffer string) {

@@ -36,6 +36,7 @@ A server that dies of a signal makes mcptap die of the same signal.`,
 		flags: func(f *flags) {
 			f.addRecording("COMMAND's file name", "8MiB")
 			f.toggle(new(bool), "no-args", "a mark that mcptap wrap leaves").hidden = true
+			f.list(&f.recording.configured, "configured", "NAME", "a variable that mcptap wrap saw a credential for in the client's configuration file").hidden = true
 		},
 		run: runStdio,
 	}
@@ -56,7 +57,7 @@ func runStdio(f *flags, args []string) error {
 	}
 	w := newWarnings(f)
 	labels := maps.Clone(r.labels)
-	if from := credentialSources(args, os.Environ()); len(from) > 0 {
+	if from := credentialSources(args, os.Environ(), r.configured); len(from) > 0 {
 		if labels == nil {
 			labels = map[string]string{}
 		}

@@ -71,7 +71,7 @@ func runWrap(f *flags, args []string, do func(string, mcpconfig.Options, bool) (
 		return usage("which FILE? One configuration file is expected")
 	}
 	w := &f.wrap
-	o := mcpconfig.Options{Tap: w.tap, Only: w.only, Except: w.except}
+	o := mcpconfig.Options{Tap: w.tap, Only: w.only, Except: w.except, Credential: plainCredential}
 	if o.Tap == "" {
 		self, err := os.Executable()
 		if err != nil {

@@ -33,21 +33,21 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "unsafe_endpoint",
-	Version:    "1.0.0",
+	Version:    "1.1.0",
 	Title:      "Endpoint reached as it should not be",
 	Severity:   engine.Medium,
 	Confidence: 0.8,
 	Key:        engine.KeyMessage,
 	Sees: "What identity says of the headers and the URL of tapped HTTP requests (`transport.foreign_origin`, `transport.rebinding`, `transport.proxy_command`), what inspection says of the addresses of authorization servers in " +
-		"messages (`endpoint_command`), and the upstream address and port.",
+		"messages and in metadata that clients fetch (`endpoint_command`), and the upstream address and port.",
 	Fires: "Once in `window` for each server and kind:\n\n" +
 		"| severity | when |\n|---|---|\n" +
-		"| critical | the address of an authorization server in a message is none, or holds a command: some clients open it through a shell (CVE-2025-6514) |\n" +
+		"| critical | the address of an authorization server in a message or a fetched document is none, or holds a command: some clients open it through a shell (CVE-2025-6514) |\n" +
 		"| high | a request's query holds a command for a proxy to start (CVE-2025-49596); a web page reaches a server of this machine under a name of its own (DNS rebinding) |\n" +
 		"| medium | a web page of elsewhere calls a server of this machine; a credential goes to a public address over a port of `plain_ports` |\n" +
 		"| low | other traffic to a public address over such a port |",
 	Tuning: "`window` (24h); `plain_ports` (80): add those at which your servers speak HTTP without TLS.",
-	Gaps: "Metadata that clients fetch outside of MCP messages: the tap does not record OAuth traffic, since it is full of secrets. Requests without a message. Whether a port is encrypted is told by its number only. " +
+	Gaps: "Metadata that clients fetch from an authorization server that no tap stands before; of OAuth the tap records the public documents only, since the rest is full of secrets. Whether a port is encrypted is told by its number only. " +
 		"Behind a proxy that forwards requests, their origin is the proxy's matter.",
 	FalsePositives: "A web client of one's own that calls local servers on purpose.",
 	Remediation:    "Have local servers check Origin and Host, listen on 127.0.0.1 only and require a token. Disconnect a server whose metadata holds commands, and look at what ran on the machines that connected to it.",

@@ -19,7 +19,7 @@ var closed = map[string][]string{
 	"direction":  {event.ClientToServer, event.ServerToClient},
 	"transport":  {event.TransportStdio, event.TransportHTTP, event.TransportSSE, "unknown"},
 	"capture":    {event.CaptureComplete, event.CaptureTruncated, event.CaptureWithheld, event.CaptureAbsent},
-	"event_name": {event.NameRequest, event.NameResponse, event.NameNotification, event.NameInvalid, event.NameTapStart, event.NameTapStop, event.NameTapLoss, event.NameTransport, event.NameServerExit, event.NameAudit},
+	"event_name": {event.NameRequest, event.NameResponse, event.NameNotification, event.NameInvalid, event.NameTapStart, event.NameTapStop, event.NameTapLoss, event.NameTransport, event.NameMetadata, event.NameHTTPRequest, event.NameServerExit, event.NameAudit},
 	"outcome": {event.OutcomeOK, event.OutcomeToolError, event.OutcomeRPCError, event.OutcomeTransportError, event.OutcomeCancelled, event.OutcomeTimeout, event.OutcomeOrphan,
 		event.OutcomeLate, event.OutcomeInputRequired},
 	"auth_decision":  {"granted", "denied", "insufficient_scope", "unauthenticated"},

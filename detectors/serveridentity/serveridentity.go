@@ -18,6 +18,8 @@ import (
 type Config struct {
 	// Versions is how many different versions of a server, in use at the same time on different hosts, are too many.
 	Versions int `mapstructure:"versions"`
+	// Many is from how many versions on that is medium.
+	Many int `mapstructure:"many"`
 	// Recent is how long a host's version counts as in use after it was last seen.
 	Recent time.Duration `mapstructure:"recent"`
 	// IgnoreServers are configured names that stand for different servers on purpose.
@@ -29,6 +31,9 @@ func (c *Config) Validate() error {
 	if c.Versions < 2 {
 		return errors.New("versions must be at least 2")
 	}
+	if c.Many < c.Versions {
+		return errors.New("many must be at least versions")
+	}
 	if c.Recent <= 0 {
 		return errors.New("recent must be above 0")
 	}
@@ -38,7 +43,7 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "server_identity",
-	Version:    "1.0.0",
+	Version:    "1.1.0",
 	Title:      "Server is another one than before",
 	Severity:   engine.Medium,
 	Confidence: 0.8,
@@ -49,9 +54,9 @@ var Definition = engine.Define(engine.Spec{
 	Fires: "When one of them is another than before on the same host, once for each change:\n\n" +
 		"| severity | when |\n|---|---|\n" +
 		"| medium | another package or executable starts under the name; the upstream host is another; the server claims another name |\n" +
-		"| low | an older version than before is claimed or started; one name starts different packages on different hosts (once for each package); `versions` different versions of a server are in use at the same time |\n" +
+		"| low | an older version than before is claimed or started; one name starts different packages on different hosts (once for each package); `versions` different versions of a server are in use at the same time, medium from `many` on |\n" +
 		"| informational | another version; another port |",
-	Tuning:         "`versions` (3) and `recent` (7 days); `ignore_servers` for names that everybody uses for something else.",
+	Tuning:         "`versions` (3), `many` (5) and `recent` (7 days); `ignore_servers` for names that everybody uses for something else.",
 	Gaps:           "What the program does: a package that changes its content under the same version looks the same. The first identity that is seen is taken as right. At most 256 hosts a server are remembered.",
 	FalsePositives: "Moves from npx to a local installation, from one package runner to another, renamed products.",
 	Remediation:    "Compare the client's configuration with what was approved; a change that nobody made on purpose is an incident. Pin versions, and give one configuration to a team.",
@@ -62,7 +67,7 @@ var Definition = engine.Define(engine.Spec{
 		"MITRE-ATLAS 5.6 AML.T0109 AI Supply Chain Rug Pull",
 		"SAFE-MCP 2026-02-01 SAFE-T1004 Server Impersonation/Name-Collision",
 	},
-}, Config{Versions: 3, Recent: 7 * 24 * time.Hour}, func(c Config) (engine.Detector[state], error) {
+}, Config{Versions: 3, Many: 5, Recent: 7 * 24 * time.Hour}, func(c Config) (engine.Detector[state], error) {
 	return &detector{c}, nil
 })
 
@@ -208,9 +213,13 @@ func (d *detector) versions(c *engine.Context, e *event.Event, s *state) {
 	if len(in) < d.conf.Versions {
 		return
 	}
+	severity := engine.Low
+	if len(in) >= d.conf.Many {
+		severity = engine.Medium
+	}
 	slices.Sort(in)
 	c.Emit(engine.Alert{
-		Scope: []string{"versions", strconv.Itoa(len(in))}, Window: d.conf.Recent, Title: "Many versions of a server in use", Severity: engine.Low,
+		Scope: []string{"versions", strconv.Itoa(len(in))}, Window: d.conf.Recent, Title: "Many versions of a server in use", Severity: severity,
 		Summary: "Server " + engine.Name(e.Server) + " is in use in " + strconv.Itoa(len(in)) + " versions at the same time.",
 		Why:     map[string]string{"versions": engine.Name(strings.Join(in, ", ")), "hosts": strconv.Itoa(len(s.Hosts))},
 	})

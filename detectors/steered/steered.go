@@ -58,7 +58,7 @@ var Definition = engine.Define(engine.Spec{
 		"| high | orders of at least `score` | uses a tool that it named, or values that stood in it |\n" +
 		"| medium | orders of at least `score` | only follows |\n" +
 		"| medium | orders of at least `weak` | uses a tool that it named, with values that stood in it |\n" +
-		"| low | orders of at least `weak` | one of the two |\n\nA tool that only writes counts where it was named or took values over, one grade lower.",
+		"| low | orders of at least `weak` | one of the two |\n\nA tool that only writes, or of which nobody knows what it can do, counts where it was named or took values over, one grade lower.",
 	Tuning:         "`score` (default 0.5), `weak` (0.25), `calls` (8), `window` (15m). More calls see agents that finish their task first, and more coincidence.",
 	Gaps:           "Orders that inspection does not recognise; names of tools without an underscore; values that are names of people or accounts without digits; orders that are carried out in another conversation or much later.",
 	FalsePositives: "The user asked for the same thing after reading the content; documents about prompt injection followed by ordinary work.",
@@ -136,7 +136,7 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	for i := range s.Orders {
 		o := &s.Orders[i]
 		o.Calls++
-		if can&(most|flow.Writes) == 0 {
+		if can != 0 && can&(most|flow.Writes) == 0 { // what it can do is known, and harmless
 			continue
 		}
 		n := slices.ContainsFunc(e.Names, func(h uint64) bool { return slices.Contains(o.Names, h) })
@@ -165,13 +165,20 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 		Scope:      []string{worst.ID, e.Tool, severity},
 		Severity:   severity,
 		Confidence: confidence(severity),
-		Summary:    flow.Who(e) + " called " + call.Where() + ", which " + can.String() + ", after " + worst.Where() + " brought content that gives orders to the model.",
+		Summary:    flow.Who(e) + " called " + call.Where() + ", " + which(can) + ", after " + worst.Where() + " brought content that gives orders to the model.",
 		EventIDs:   v.IDs, Evidence: v.Words, FirstSeen: v.First, Count: int64(len(v.IDs)),
 		Why: map[string]string{
 			"score": strconv.FormatFloat(worst.Score, 'g', 3, 64), "calls_later": strconv.Itoa(worst.Calls), "named": strconv.FormatBool(named), "values_taken_over": strconv.Itoa(dictated),
 			"capabilities": can.String(),
 		},
 	})
+}
+
+func which(can flow.Caps) string {
+	if can == 0 {
+		return "which nobody knows to be harmless"
+	}
+	return "which " + can.String()
 }
 
 func confidence(severity string) float64 {

@@ -37,8 +37,9 @@ var rules = []rule{
 	{identity.SignalUnregistered, engine.Low, "Credential that is not enrolled", "used a credential that is not in the directory", true},
 	{identity.SignalUnknownOwner, engine.Low, "Owner who is not in the directory", "is not in the directory", true},
 	{identity.SignalBasic, engine.Low, "User name and password instead of a token", "used a user name and password", true},
+	{identity.SignalInConfiguration, engine.Medium, "Credential in a configuration file", "started a server with a credential that stands in the client's configuration file", true},
 	{identity.SignalInEnvironment, engine.Low, "Credentials in environment or configuration", "started a server with credentials in its environment or on its command line", true},
-	{identity.SignalNoExpiry, engine.Low, "Token that never expires", "used a token that never expires", true},
+	{identity.SignalNoExpiry, engine.Medium, "Token that never expires", "used a token that never expires", true},
 	{identity.SignalLongLived, engine.Low, "Long-lived token", "used a token that lives longer than allowed", true},
 
 	{signal: identity.SignalUnverified},  // says that no issuer is configured

@@ -37,7 +37,7 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "token_hygiene",
-	Version:    "1.0.0",
+	Version:    "1.1.0",
 	Title:      "Credential that should not be used like this",
 	Severity:   engine.Medium,
 	Confidence: 0.9,

@@ -55,6 +55,8 @@ const (
 	NameTapStart     = "mcpsiem.tap.start"
 	NameTapStop      = "mcpsiem.tap.stop"
 	NameTapLoss      = "mcpsiem.tap.loss"
+	NameMetadata     = "mcpsiem.http.metadata"   // a document about authorization that a client fetched (RFC 8414, RFC 9728, OpenID discovery), as the body
+	NameHTTPRequest  = "mcpsiem.http.request"    // an HTTP request without a message that shows how a server is reached; no body
 	NameTransport    = "mcpsiem.transport.error" // an HTTP exchange that failed without a JSON-RPC answer
 	NameServerExit   = "mcpsiem.server.exit"
 	NameAudit        = "mcpsiem.audit" // what people and the pipeline itself did; see internal/audit
@@ -105,7 +107,7 @@ const (
 )
 
 // LabelCredentials is the label by which a tap says where a stdio server gets credentials from: "env:NAME" for each variable
-// whose name is that of a credential, "argument" for one on the command line, separated by spaces. Never the credential.
+// whose name is that of a credential, "config:NAME" where mcptap wrap saw it in the client's configuration file, "argument" for one on the command line, separated by spaces. Never the credential.
 const LabelCredentials = "mcpsiem.credentials"
 
 // RawPrefix marks attributes that must not survive the redact stage, known to the schema or not.

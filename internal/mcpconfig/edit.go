@@ -14,6 +14,9 @@ type Options struct {
 	Flags []string // further flags of mcptap stdio, for every server
 	// Only names the servers to treat; nil means all. Except names those to leave alone.
 	Only, Except []string
+	// Credential says whether a variable of a server's env holds a credential in plain text; the tap is told the names of those that do.
+	// Nil means none.
+	Credential func(name, value string) bool
 }
 
 // What Wrap or Unwrap did with a server.
@@ -165,6 +168,9 @@ func wrapping(src []byte, e entry, o Options) ([]edit, string) {
 	for _, f := range o.Flags {
 		before = append(before, quote(f))
 	}
+	for _, name := range configured(src, e.value.get("env"), o) {
+		before = append(before, quote("--configured="+name))
+	}
 	if args == nil {
 		before = append(before, quote(noArgs))
 	}
@@ -181,6 +187,19 @@ func wrapping(src []byte, e entry, o Options) ([]edit, string) {
 		edits = append(edits, edit{first, first, list + ", "})
 	}
 	return edits, ""
+}
+
+// configured are the variables of a server's env that hold credentials in plain text, in their order.
+func configured(src []byte, env *node, o Options) (names []string) {
+	if env == nil || o.Credential == nil {
+		return nil
+	}
+	for _, m := range env.members {
+		if m.value.kind == text && o.Credential(m.name, stringAt(src, m.value)) {
+			names = append(names, m.name)
+		}
+	}
+	return names
 }
 
 // Unwrap takes servers out from under the tap again: the inverse of Wrap, whatever else of the file has changed since.

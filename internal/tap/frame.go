@@ -15,6 +15,9 @@ type Frame struct {
 	FirstByte time.Time // when its first byte was seen; zero where not known
 
 	HTTP *HTTP // what HTTP says about it; nil on stdio
+
+	// Record is the name of the event where this is no message: event.NameMetadata, whose Data is the document, or event.NameHTTPRequest.
+	Record string
 }
 
 // HTTP is what the carrying HTTP exchange says about a frame.

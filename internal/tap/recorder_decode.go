@@ -140,6 +140,10 @@ func (d *decoder) handle(it *item) {
 	st := d.stateOf(it.s)
 	switch it.op {
 	case opFrame:
+		if it.f.Record != "" {
+			d.record(it.s, st, &it.f)
+			return
+		}
 		d.frame(it.s, st, &it.f)
 	case opTransport:
 		d.transportError(it.s, st, it.text, &it.f)
@@ -220,6 +224,27 @@ func (d *decoder) own(name string, at time.Time) {
 	e.HostName, e.OSUser = d.host, d.user
 	e.Capture = event.CaptureAbsent
 	d.emit(0)
+}
+
+// record emits what passed over HTTP and is no message.
+func (d *decoder) record(s *stream, st *streamState, f *Frame) {
+	fc := &frameContext{s: s, st: st, f: f}
+	d.locate(fc)
+	d.ev = event.Event{Fields: st.base, Name: f.Record, Time: f.At.UnixNano()}
+	ev := &d.ev
+	ev.Kind, ev.Direction, ev.Capture = event.KindRecord, f.Direction, event.CaptureAbsent
+	if len(f.Data) > 0 {
+		ev.Body, ev.BodySize, ev.BodySHA256, ev.Capture = string(f.Data), f.Size, hex.EncodeToString(f.SHA256[:]), event.CaptureComplete
+		if f.Truncated {
+			ev.Capture = event.CaptureTruncated
+		}
+	}
+	if f.HTTP != nil {
+		d.http(fc, f.HTTP)
+	}
+	d.claims(fc)
+	d.converse(st, fc.sess, ev)
+	d.emit(len(f.Data))
 }
 
 // lose uses up n numbers for events that were never taken, and says so.

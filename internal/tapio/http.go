@@ -176,6 +176,7 @@ func (p *Proxy) warnBypass() {
 // ServeHTTP forwards one exchange.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := p.newExchange(r)
+	x.exposed()
 	if r.ProtoMajor == 1 {
 		// An answer may come before the request is all read; it fails only where there is no such connection.
 		_ = http.NewResponseController(w).EnableFullDuplex()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	"github.com/mcpsiem/mcpsiem/internal/exposure"
 	"github.com/mcpsiem/mcpsiem/internal/tap"
 )
 
@@ -134,8 +135,10 @@ func responseKind(x *exchange, res *http.Response) kind {
 		return kindIgnore
 	case t == "text/event-stream":
 		return kindEvents
+	case get && metadataPath(x.info.URL) && (t == "application/json" || strings.HasSuffix(t, "+json")):
+		return kindMetadata
 	case get:
-		return kindIgnore // metadata documents and pages: no MCP message comes as the plain answer to a GET
+		return kindIgnore // pages: no MCP message comes as the plain answer to a GET
 	case res.StatusCode == http.StatusAccepted || res.StatusCode == http.StatusNoContent:
 		return kindIgnore // taken; some servers say so in words
 	case x.info.Verb == http.MethodPost && x.form:
@@ -146,6 +149,26 @@ func responseKind(x *exchange, res *http.Response) kind {
 		return kindFailure
 	}
 	return kindIgnore
+}
+
+// metadataPath says whether a document about authorization lives there: of a protected resource (RFC 9728), an authorization server
+// (RFC 8414) or an OpenID provider. These are public; what clients and servers say to each other afterwards is full of secrets.
+func metadataPath(uri string) bool {
+	path, _, _ := strings.Cut(uri, "?")
+	_, name, ok := strings.Cut(path, "/.well-known/")
+	return ok && (strings.HasPrefix(name, "oauth-protected-resource") || strings.HasPrefix(name, "oauth-authorization-server") || strings.HasPrefix(name, "openid-configuration"))
+}
+
+// exposed records a request without a message whose query or headers show that a server is reached as it should not be.
+func (x *exchange) exposed() {
+	i := &x.info
+	if i.Verb != http.MethodGet || len(exposure.Judge(func(name string) string { return i.Headers[name] }, i.URL, i.ClientAddr)) == 0 {
+		return
+	}
+	at := time.Now()
+	x.p.after(x, func() {
+		x.stream().Frame(tap.Frame{Direction: event.ClientToServer, At: at, HTTP: x.http(0), Record: event.NameHTTPRequest})
+	})
 }
 
 // challengedBy notes a response's WWW-Authenticate among the headers of what follows.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/sse"
 	"github.com/mcpsiem/mcpsiem/internal/tap"
 )
@@ -158,11 +159,12 @@ func (q *queue) run() {
 type kind uint8
 
 const (
-	kindIgnore  kind = iota // not looked at
-	kindRequest             // a POST body
-	kindMessage             // a response body as a whole
-	kindEvents              // Server-Sent Events
-	kindFailure             // the body of a response that is no answer, unless it turns out to be one
+	kindIgnore   kind = iota // not looked at
+	kindRequest              // a POST body
+	kindMessage              // a response body as a whole
+	kindEvents               // Server-Sent Events
+	kindMetadata             // a document about authorization
+	kindFailure              // the body of a response that is no answer, unless it turns out to be one
 )
 
 // body is one direction of an HTTP exchange.
@@ -370,6 +372,11 @@ func (bd *body) end(complete bool) {
 		bd.x.stream().Frame(f)
 	case kindMessage:
 		if complete || looksLikeMessage(f.Data) {
+			bd.x.stream().Frame(f)
+		}
+	case kindMetadata:
+		if complete && looksLikeMessage(f.Data) {
+			f.Record = event.NameMetadata
 			bd.x.stream().Frame(f)
 		}
 	case kindFailure:

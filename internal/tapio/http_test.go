@@ -342,7 +342,7 @@ func TestVersions(t *testing.T) {
 			end}
 		want := bodies(steps)
 		want = want[:len(want)-1] // the form is none of our business
-		tp := f(v, steps, want, []string{steps[0].chunks[0], `{"jsonrpc":"2.0","id":2,"result":{}}`}, "http_status", "http_status")
+		tp := f(v, steps, want, []string{steps[0].chunks[0], `{"jsonrpc":"2.0","id":2,"result":{}}`, `{"resource":"x"}`}, "http_status", "http_status")
 		if h := tp.http.errors[1].frame.HTTP.Headers["www-authenticate"]; !strings.HasPrefix(h, "Bearer ") {
 			t.Fatalf("%s: challenge %q", v, h)
 		}
@@ -1050,4 +1050,54 @@ func TestNoLeaks(t *testing.T) {
 	c.CloseIdleConnections()
 	tp.close()
 	up.Close()
+}
+
+// A request without a message is recorded where it shows how a server is reached; documents about authorization are.
+func TestRecordsWithoutMessages(t *testing.T) {
+	f := func(uri, origin string, want ...string) {
+		t.Helper()
+		up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{"authorization_endpoint":"https://login.example/"}`)
+		}))
+		defer up.Close()
+		u, err := url.Parse(up.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newCollector()
+		p := NewProxy(HTTP{Upstream: u, Open: func(string) tap.Stream { return c }})
+		s := httptest.NewServer(p)
+		r, err := http.NewRequest(http.MethodGet, s.URL+uri, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		s.Close()
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range c.frames {
+			got = append(got, f.Record)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s from %q: %q, want %q", uri, origin, got, want)
+		}
+	}
+	f("/.well-known/oauth-authorization-server", "", event.NameMetadata)
+	f("/.well-known/oauth-protected-resource/mcp", "", event.NameMetadata)
+	f("/tenant/.well-known/openid-configuration?x=1", "", event.NameMetadata)
+	f("/.well-known/security.txt", "")
+	f("/health", "")
+	f("/sse?transportType=stdio&command=touch&args=x", "", event.NameHTTPRequest)
+	f("/sse", "https://evil.example", event.NameHTTPRequest)
+	f("/sse", "http://localhost:6274")
 }

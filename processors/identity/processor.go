@@ -307,7 +307,7 @@ func (p *identityProcessor) signalRequest(v *view, id *identified, out *found) {
 	if !v.fromTap() || !v.http() {
 		return
 	}
-	if v.direction == event.ClientToServer && v.kind == event.KindRequest {
+	if v.direction == event.ClientToServer && (v.kind == event.KindRequest || v.kind == event.KindRecord) {
 		for _, n := range exposure.Judge(v.header, v.url, v.clientAddr) {
 			out.signal(n)
 		}

@@ -6,6 +6,7 @@ const (
 	SignalNotRequired      = "token.not_required"              // a server answered 2xx to a request without any credential
 	SignalInURL            = "token.in_url"                    // a credential in the query of the URL
 	SignalInEnvironment    = "token.in_environment"            // a stdio server got credentials from its environment or command line
+	SignalInConfiguration  = "token.in_configuration"          // so, from a credential that stands in the client's configuration file
 	SignalBasic            = "token.basic"                     // a user name and password
 	SignalMalformed        = "token.malformed"                 // looks like a JWT but cannot be read
 	SignalTooLarge         = "token.too_large"                 // over 16 KiB

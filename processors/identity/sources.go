@@ -421,6 +421,12 @@ func (p *identityProcessor) fromEnvironment(_ context.Context, v *view, _ int64,
 		return
 	}
 	out.signal(SignalInEnvironment)
+	for from := range strings.FieldsSeq(v.environment) {
+		if strings.HasPrefix(from, "config:") {
+			out.signal(SignalInConfiguration)
+			return
+		}
+	}
 }
 
 // fromAttributes takes what other telemetry says of the user, and the service that a client span belongs to.

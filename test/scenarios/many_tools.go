@@ -21,11 +21,11 @@ var (
 		Name:     "tools-256",
 		Title:    "256 tools, 75,000 tokens before the first word, with the money worked out",
 		Source:   "tool overload; Claude Code #49588",
-		Traffic:  "live, HTTP, Go client, four servers",
+		Traffic:  "live, HTTP, Go client",
 		People:   []Person{{ID: "max@apps.example"}},
-		Incident: func(ctx context.Context, s *Stage) error { return load(ctx, s, "max@apps.example", 4, 64, 44) },
+		Incident: func(ctx context.Context, s *Stage) error { return load(ctx, s, "max@apps.example", 1, 256, 34) },
 		Twin:     func(ctx context.Context, s *Stage) error { return load(ctx, s, "max@apps.example", 4, 4, 3) },
-		Want:     []Want{{Rule: "definition_bloat", Principal: "max@apps.example", Says: "256 tools"}, {Rule: "definition_bloat", Says: "USD"}},
+		Want:     []Want{{Rule: "definition_bloat", Principal: "max@apps.example", Says: "256 tools"}, {Rule: "definition_bloat", Says: " USD today"}},
 	}
 )
 

@@ -42,6 +42,8 @@ type Collector struct {
 	k0, k1       uint64
 	mask         func(kind string, value []byte) string
 	destinations []string
+	mentioned    []string // hosts of mail addresses in running text: destinations where no argument is an address
+	addressed    bool     // an argument is one
 	names        []uint64
 	owner, repo  string
 	urls         int
@@ -55,7 +57,7 @@ type Collector struct {
 
 // Reset empties the collector. k0 and k1 key the hashes; mask gives what stands for a name that may carry data.
 func (c *Collector) Reset(k0, k1 uint64, mask func(kind string, value []byte) string) {
-	*c = Collector{k0: k0, k1: k1, mask: mask, destinations: c.destinations[:0], names: c.names[:0], buf: c.buf[:0]}
+	*c = Collector{k0: k0, k1: k1, mask: mask, destinations: c.destinations[:0], mentioned: c.mentioned[:0], names: c.names[:0], buf: c.buf[:0]}
 }
 
 // Argument looks at a string among the arguments of a call; name is that of its member.
@@ -63,6 +65,7 @@ func (c *Collector) Argument(name, s []byte) {
 	if len(s) == 0 {
 		return
 	}
+	before := len(c.destinations)
 	for rest := s; c.urls < maxURLs; {
 		i := bytes.Index(rest, []byte("://"))
 		if i < 0 {
@@ -72,6 +75,8 @@ func (c *Collector) Argument(name, s []byte) {
 		c.link(scheme(rest[:i]), rest[i+3:])
 		rest = rest[i+3:]
 	}
+	spoken := prose(name, s)
+	written := len(c.destinations)
 	for rest := s; c.urls < maxURLs; {
 		i := bytes.IndexByte(rest, '@')
 		if i < 0 {
@@ -84,6 +89,16 @@ func (c *Collector) Argument(name, s []byte) {
 			}
 		}
 		rest = rest[i+1:]
+	}
+	if spoken {
+		for _, d := range c.destinations[written:] {
+			if len(c.mentioned) < MaxDestinations && !slices.Contains(c.mentioned, d) {
+				c.mentioned = append(c.mentioned, d)
+			}
+		}
+		c.destinations = c.destinations[:written]
+	} else {
+		defer func(before int) { c.addressed = c.addressed || len(c.destinations) > before }(before)
 	}
 	if !c.archive && len(s) <= 4096 {
 		c.archive = archives(s)
@@ -178,11 +193,25 @@ func (c *Collector) Destinations() []string {
 			c.place("repo:", owner, name)
 		}
 	}
+	if !c.addressed {
+		for _, d := range c.mentioned {
+			c.add(d)
+		}
+	}
 	if len(c.destinations) == 0 {
 		return nil
 	}
 	slices.Sort(c.destinations)
 	return slices.Clone(c.destinations)
+}
+
+// prose says that an argument is running text, in which a mail address is spoken of rather than written to, by its name and its blanks.
+func prose(name, s []byte) bool {
+	switch strings.ToLower(string(name[:min(len(name), 24)])) {
+	case "to", "cc", "bcc", "recipient", "recipients", "email", "emails", "mail", "address", "addresses", "attendees", "invitees", "guests", "participants", "members", "share_with", "raw", "headers":
+		return false
+	}
+	return bytes.ContainsAny(bytes.TrimSpace(s), " \t\r\n")
 }
 
 // Export adds the signals to m, which it makes if there are any and m is nil.
@@ -433,12 +462,23 @@ func archives(s []byte) bool {
 		if k < 0 {
 			break
 		}
-		i += k + 1
+		if i += k + 1; i == len(s) {
+			break
+		}
+		switch s[i] | 0x20 { // what the endings begin with
+		case 'z', 't', '7', 'r', 'g', 'b', 'x', 'd', 's':
+		default:
+			continue
+		}
 		for _, e := range archiveEnds {
 			if n := i + len(e); n <= len(s) && strings.EqualFold(string(s[i:n]), e) && (n == len(s) || !word(s[n]) && s[n] != '.') {
 				return true
 			}
 		}
+	}
+	// One of these is in each of the commands.
+	if bytes.IndexByte(s, 'z') < 0 && !bytes.Contains(s, []byte("tar ")) && !bytes.Contains(s, []byte("dump")) && !bytes.Contains(s, []byte("Compress-")) {
+		return false
 	}
 	for _, c := range archiveCommands {
 		if i := bytes.Index(s, c); i == 0 || i > 0 && !word(s[i-1]) {

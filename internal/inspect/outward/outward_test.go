@@ -30,6 +30,14 @@ func TestDestinations(t *testing.T) {
 	f("bucket.s3.amazonaws.com", "text", "https://bucket.s3.amazonaws.com/key")
 	f("example.com", "url", "www.example.com/path")
 	f("", "note", "www.example.com/path") // no address by its name
+	// an address that is spoken of is no destination where another argument says where it goes
+	f("hooks.example", "url", "https://hooks.example/add", "body", "Customer 7: ada@personal.example, +1 415 555 0100")
+	f("hooks.example", "body", "Customer 7: ada@personal.example", "url", "https://hooks.example/add")
+	f("partner.example", "to", "kim@partner.example", "body", "write to bob@home.example instead")
+	f("personal.example", "body", "Customer 7: ada@personal.example")
+	f("evil.example partner.example", "to", "kim@partner.example", "bcc", "x@evil.example", "body", "see a@b.example soon")
+	f("evil.example hooks.example", "url", "https://hooks.example/add", "body", "see https://evil.example/?d=1 now")
+	f("evil.example", "raw", "To: a \r\nBcc: x@evil.example\r\n\r\nHello")
 	f("repo:acme/widgets", "owner", "Acme", "repo", "Widgets")
 	f("repo:acme/widgets", "repository", "acme/widgets")
 	f("", "repo", "widgets") // whose?

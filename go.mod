@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/ClickHouse/ch-go v0.73.0
 	github.com/ClickHouse/clickhouse-go/v2 v2.47.0
+	github.com/PagerDuty/go-pagerduty v1.8.0
 	github.com/andybalholm/brotli v1.2.8
 	github.com/ebitengine/purego v0.11.3
 	github.com/google/uuid v1.6.0
@@ -45,7 +46,6 @@ require (
 )
 
 require (
-	github.com/PagerDuty/go-pagerduty v1.8.0 // indirect
 	github.com/aws/aws-sdk-go-v2 v1.38.3 // indirect
 	github.com/aws/smithy-go v1.23.0 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect

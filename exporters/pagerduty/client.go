@@ -1,0 +1,121 @@
+// Requests to the Events API v2, and what their answers mean.
+
+package pagerduty
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	pd "github.com/PagerDuty/go-pagerduty"
+
+	"github.com/mcpsiem/mcpsiem/internal/sink"
+	"github.com/mcpsiem/mcpsiem/internal/streams"
+)
+
+// client speaks through PagerDuty's own library, whose errors quote bodies: what counts is what wire notes of each request.
+type client struct {
+	pd      *pd.Client
+	http    *http.Client
+	timeout time.Duration
+	tel     *sink.Telemetry
+}
+
+type answerKey struct{}
+
+type noted struct {
+	answer sink.Answer
+	err    error
+	sent   int
+}
+
+// wire sends the library's requests.
+type wire struct{ http *http.Client }
+
+func (w wire) Do(req *http.Request) (*http.Response, error) {
+	n := req.Context().Value(answerKey{}).(*noted)
+	n.sent = int(req.ContentLength)
+	n.answer, n.err = sink.Send(w.http, req)
+	if n.err != nil {
+		return nil, n.err
+	}
+	return &http.Response{
+		StatusCode: n.answer.Status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(n.answer.Body)), Request: req,
+	}, nil
+}
+
+func newClient(c *Config, h *http.Client, tel *sink.Telemetry) *client {
+	p := pd.NewClient("", pd.WithV2EventsAPIEndpoint(c.endpoint()))
+	p.HTTPClient = wire{h}
+	return &client{pd: p, http: h, timeout: c.Timeout, tel: tel}
+}
+
+func (c *client) close() { c.http.CloseIdleConnections() }
+
+// refusal is an answer that another try would not change.
+type refusal struct{ reason string }
+
+func (r *refusal) Error() string { return "PagerDuty refused an event: " + r.reason }
+
+// enqueue sends an event once.
+func (c *client) enqueue(ctx context.Context, ev *pd.V2Event) error {
+	return c.send(ctx, func(ctx context.Context) { _, _ = c.pd.ManageEventWithContext(ctx, ev) })
+}
+
+func (c *client) enqueueChange(ctx context.Context, ev pd.ChangeEvent) error {
+	return c.send(ctx, func(ctx context.Context) { _, _ = c.pd.CreateChangeEventWithContext(ctx, ev) })
+}
+
+func (c *client) send(ctx context.Context, call func(context.Context)) error {
+	var n noted
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, answerKey{}, &n), c.timeout)
+	defer cancel()
+	call(ctx)
+	err, outcome := n.judge()
+	c.tel.Request(ctx, n.sent, n.sent, time.Since(start), outcome)
+	return err
+}
+
+// judge says what an answer means. 202 is that PagerDuty took the event, not that it worked on it.
+func (n *noted) judge() (err error, outcome string) {
+	if n.err != nil {
+		return streams.WithReason(n.err, "unanswered"), "unanswered"
+	}
+	status := n.answer.Status
+	if status == 0 {
+		return errors.New("BUG: no request was made"), "none"
+	}
+	reason := fmt.Sprintf("http_%d", status)
+	says := streams.WithReason(fmt.Errorf("PagerDuty answered HTTP %d", status), reason)
+	var body struct {
+		Status string   `json:"status"`
+		Errors []string `json:"errors"`
+	}
+	_ = json.Unmarshal(n.answer.Body, &body)
+	switch {
+	case status == http.StatusAccepted && body.Status == "success":
+		return nil, "ok"
+	case status == http.StatusTooManyRequests:
+		return sink.Again(says, reason, n.answer.After, true), reason
+	case status == http.StatusRequestTimeout, status >= 500:
+		return sink.Again(says, reason, n.answer.After, false), reason
+	case status == http.StatusBadRequest:
+		for _, x := range body.Errors {
+			if x = strings.ToLower(x); strings.Contains(x, "routing_key") || strings.Contains(x, "routing key") {
+				return &refusal{"pagerduty_routing_key"}, "pagerduty_routing_key"
+			}
+		}
+		return &refusal{"pagerduty_400"}, reason
+	case status == http.StatusRequestEntityTooLarge:
+		return &refusal{"pagerduty_413"}, reason
+	}
+	// A 2xx that is not PagerDuty's, a redirection, a refusal of a proxy: the operator has to look.
+	return streams.WithReason(fmt.Errorf("what answers is not PagerDuty's Events API (HTTP %d): look at region, endpoint and proxies", status), "not_pagerduty"), "not_pagerduty"
+}

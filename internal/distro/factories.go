@@ -20,6 +20,7 @@ import (
 	clickhouseexporter "github.com/mcpsiem/mcpsiem/exporters/clickhouse"
 	"github.com/mcpsiem/mcpsiem/exporters/elastic"
 	jetstreamexporter "github.com/mcpsiem/mcpsiem/exporters/jetstream"
+	"github.com/mcpsiem/mcpsiem/exporters/ocsf"
 	"github.com/mcpsiem/mcpsiem/exporters/splunkhec"
 	"github.com/mcpsiem/mcpsiem/extensions/ledger"
 	"github.com/mcpsiem/mcpsiem/extensions/page"
@@ -59,6 +60,7 @@ func Factories() (f otelcol.Factories, err error) {
 	if f.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
 		jetstreamexporter.NewFactory(),
 		clickhouseexporter.NewFactory(),
+		ocsf.NewFactory(),
 		splunkhec.NewFactory(),
 		elastic.NewFactory(),
 		debugexporter.NewFactory(),

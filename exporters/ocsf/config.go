@@ -184,7 +184,7 @@ func (c *Config) Validate() error {
 		}
 		if s := k.SASL; s != nil {
 			oneOf("kafka.sasl.mechanism", s.Mechanism, "plain", "scram-sha-256", "scram-sha-512")
-			if err := s.Password.Validate(); s.Username == "" || err != nil {
+			if err := s.Password.Required(); s.Username == "" || err != nil {
 				bad("kafka.sasl needs username and password (file or env)")
 			}
 		}

@@ -49,9 +49,10 @@ type ocsfExporter struct {
 	workers sync.Pool // of *worker
 	host    component.Host
 
-	mu     sync.Mutex
-	said   time.Time // when a complaint was last logged
-	broken bool
+	mu        sync.Mutex
+	recovered map[string]struct{} // records that are in files since before this process, until they come again
+	said      time.Time           // when a complaint was last logged
+	broken    bool
 }
 
 type worker struct {
@@ -102,13 +103,26 @@ func (e *ocsfExporter) start(ctx context.Context, host component.Host) error {
 
 func (e *ocsfExporter) shutdown(context.Context) error { return e.target.stop() }
 
-// known notes records that are there already, from before this process: a redelivery of their messages does not repeat them.
+// known notes records that are in files already, from before this process. Their messages may come again, and not always as redelivered ones:
+// how often a message was delivered is not what a server writes down first.
 func (e *ocsfExporter) known(keys []string) {
-	b := e.done.Batch(context.Background())
-	for _, k := range keys {
-		b.Add(k)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.recovered == nil {
+		e.recovered = make(map[string]struct{}, len(keys))
 	}
-	_ = b.Failed(nil)
+	for _, k := range keys {
+		e.recovered[k] = struct{}{}
+	}
+}
+
+// has reports whether an earlier process delivered the record. It says so once.
+func (e *ocsfExporter) has(key string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, ok := e.recovered[key]
+	delete(e.recovered, key)
+	return ok
 }
 
 // consume returns nil when every record of the batch is durable on the other side.
@@ -123,6 +137,11 @@ func (e *ocsfExporter) consume(ctx context.Context, ld plog.Logs) error {
 	for rec := range w.reader.Read(ctx, ld) {
 		if batch.Has(rec) {
 			skipped++
+			continue
+		}
+		if e.has(rec.Key()) {
+			skipped++
+			batch.Add(rec.Key())
 			continue
 		}
 		c := e.mapping.classOf(rec)

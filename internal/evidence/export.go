@@ -61,6 +61,7 @@ type exporter struct {
 	cp    seal.Checkpoint
 	note  []byte
 	tmp   []*spool
+	later *seal.Later
 
 	segments []segment
 	summary  Summary
@@ -139,6 +140,7 @@ func (e *exporter) open() error {
 	if e.cp, err = seal.OpenCheckpoint(e.note, e.Key.VerifierKey(e.Tenant)); err != nil {
 		return err
 	}
+	e.later = e.db.NewLater(e.Tenant, e.cp.Size)
 	e.tiles = seal.NewTiles(dir, e.cp.Size)
 	if root, err := e.tiles.Root(); err != nil || root != e.cp.Root {
 		return errors.New("cannot export evidence: the log's tiles are not those of its checkpoint (see `mcpsiem audit verify`)")
@@ -241,7 +243,7 @@ func (e *exporter) rows(ctx context.Context) error {
 					of = append(of, l)
 				}
 			}
-			err := e.matches(ctx, of, cells, func(m *seal.Match) error {
+			err := e.matches(ctx, of, cells, func(m *seal.Match, fate string) error {
 				h, err := e.tiles.Leaf(m.Index)
 				if err != nil {
 					return err
@@ -252,8 +254,8 @@ func (e *exporter) rows(ctx context.Context) error {
 				}
 				if state != seal.Matched {
 					x := Exception{m.Index, m.Kind, m.ID.String(), stateName(state)}
-					if err := e.superseded(ctx, m, &x); err != nil {
-						return err
+					if fate != "" {
+						x.State = fate
 					}
 					e.m.Exceptions++
 					if len(e.summary.Exceptions) < 50 {
@@ -327,7 +329,7 @@ func (e *exporter) rows(ctx context.Context) error {
 }
 
 // matches calls f with each leaf and its row, holding no more rows at once than maxBytes allows; one row may be larger.
-func (e *exporter) matches(ctx context.Context, leaves []seal.Leaf, cells []string, f func(*seal.Match) error) error {
+func (e *exporter) matches(ctx context.Context, leaves []seal.Leaf, cells []string, f func(m *seal.Match, fate string) error) error {
 	if len(leaves) == 0 {
 		return nil
 	}
@@ -348,8 +350,12 @@ func (e *exporter) matches(ctx context.Context, leaves []seal.Leaf, cells []stri
 	if err != nil {
 		return err
 	}
+	fates, err := e.fates(ctx, matches)
+	if err != nil {
+		return err
+	}
 	for i := range matches {
-		if err := f(&matches[i]); err != nil {
+		if err := f(&matches[i], fates[matches[i].Index]); err != nil {
 			return err
 		}
 	}
@@ -372,24 +378,37 @@ func stateName(s seal.State) string {
 	return map[seal.State]string{seal.Absent: "missing", seal.Changed: "changed", seal.Reordered: "reordered", seal.Closed: "no salt"}[s]
 }
 
-// superseded tells an absent row that a later one replaced, or that was deleted with a record, from one that is missing.
-func (e *exporter) superseded(ctx context.Context, m *seal.Match, x *Exception) error {
-	if m.State != seal.Absent && m.State != seal.Changed {
-		return nil
+// fates tells, of leaves whose rows are not what they commit to, those that a later row replaced and those that were deleted with a record from those that are missing.
+func (e *exporter) fates(ctx context.Context, matches []seal.Match) (map[uint64]string, error) {
+	var gone []seal.Leaf
+	absent := map[uint64]bool{}
+	for _, m := range matches {
+		if m.State == seal.Absent || m.State == seal.Changed {
+			gone = append(gone, m.Leaf)
+			absent[m.Index] = m.State == seal.Absent
+		}
 	}
-	later, err := e.db.LeavesOf(ctx, e.Tenant, m.ID)
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	later, err := e.later.Of(ctx, gone)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if slices.ContainsFunc(later, func(l seal.Leaf) bool { return l.Kind == m.Kind && l.Index > m.Index }) {
-		x.State = "superseded"
-		return nil
+	deleted, err := e.db.Deleted(ctx, e.Tenant, gone[0].Index, gone[len(gone)-1].Index)
+	if err != nil {
+		return nil, err
 	}
-	n, err := e.db.Strings(ctx, "read records of deletion", fmt.Sprintf("SELECT count() AS x FROM %s WHERE tenant = %s AND leaf_index = %d", e.db.Table("seal_deletions"), seal.Literal(e.Tenant), m.Index))
-	if err == nil && len(n) == 1 && n[0] != "0" && m.State == seal.Absent {
-		x.State = "deleted with a record"
+	out := map[uint64]string{}
+	for _, l := range gone {
+		switch {
+		case len(later[l.Index]) > 0:
+			out[l.Index] = "superseded"
+		case absent[l.Index] && len(deleted[l.Index]) > 0:
+			out[l.Index] = "deleted with a record"
+		}
 	}
-	return err
+	return out, nil
 }
 
 // extend adds a leaf to the segments, in the order of the log.

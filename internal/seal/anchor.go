@@ -80,6 +80,11 @@ func (d *DB) Anchors(ctx context.Context, tenant, where string) ([]Anchor, error
 	return out, err
 }
 
+// NewestAnchors reads the newest anchor that holds, and the newest that does not, of each place.
+func (d *DB) NewestAnchors(ctx context.Context, tenant string) ([]Anchor, error) {
+	return d.Anchors(ctx, tenant, fmt.Sprintf("(size, kind, name) IN (SELECT max(size), kind, name FROM %s FINAL WHERE tenant = %s GROUP BY kind, name, outcome = '%s')", d.table("seal_anchors"), lit(tenant), AnchorOK))
+}
+
 // Trust is what proofs are checked with that somebody brings along: certificates of time stamping authorities and verifier keys of witnesses.
 // What is empty is taken from beside the proofs, which whoever can write there can replace.
 type Trust struct {

@@ -6,6 +6,7 @@
 package seal
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -13,9 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,6 +102,7 @@ type verification struct {
 	cp         Checkpoint
 	byRecord   map[uuid.UUID]bool // records of deletion, and whether they hold
 	rolledBack bool
+	later      *Later
 }
 
 // Verify checks a tenant. An error is that it could not be checked; what is wrong is in the report.
@@ -363,7 +367,17 @@ func (v *verification) compare(ctx context.Context, leaves []Leaf) error {
 	if err != nil {
 		return err
 	}
-	var deleted map[uint64]uuid.UUID
+	var other []Leaf
+	for _, m := range matches {
+		if m.State != Matched {
+			other = append(other, m.Leaf)
+		}
+	}
+	newer, err := v.newer(ctx, other)
+	if err != nil {
+		return err
+	}
+	var deleted map[uint64][]uuid.UUID
 	for _, m := range matches {
 		v.r.Checked++
 		if m.State == Matched {
@@ -373,11 +387,7 @@ func (v *verification) compare(ctx context.Context, leaves []Leaf) error {
 			}
 			continue
 		}
-		newer, err := v.newer(ctx, m.Leaf)
-		if err != nil {
-			return err
-		}
-		if newer {
+		if newer[m.Index] {
 			v.r.Superseded++
 			continue
 		}
@@ -390,11 +400,11 @@ func (v *verification) compare(ctx context.Context, leaves []Leaf) error {
 			v.leaf(m.Leaf, ProblemUnopened, "the row is there, its salt is not: it cannot be compared")
 		default:
 			if deleted == nil {
-				if deleted, err = v.deletedIn(ctx, leaves[0].Index, leaves[len(leaves)-1].Index); err != nil {
+				if deleted, err = v.db.Deleted(ctx, v.Tenant, leaves[0].Index, leaves[len(leaves)-1].Index); err != nil {
 					return err
 				}
 			}
-			if record, ok := deleted[m.Index]; ok && v.byRecord[record] {
+			if slices.ContainsFunc(deleted[m.Index], func(record uuid.UUID) bool { return v.byRecord[record] }) {
 				v.r.Deleted++
 				if m.Salt != (Salt{}) {
 					v.leaf(m.Leaf, ProblemDeletion, "the row was deleted, its salt is still there")
@@ -407,26 +417,41 @@ func (v *verification) compare(ctx context.Context, leaves []Leaf) error {
 	return nil
 }
 
-// newer says whether a later leaf is about the same event or finding, and its row is there.
-func (v *verification) newer(ctx context.Context, l Leaf) (bool, error) {
-	leaves, err := v.db.LeavesOf(ctx, v.Tenant, l.ID)
-	if err != nil || len(leaves) < 2 {
-		return false, err
+// newer says of which leaves a later one is about the same event or finding, and its row is there.
+func (v *verification) newer(ctx context.Context, leaves []Leaf) (map[uint64]bool, error) {
+	if v.later == nil {
+		v.later = v.db.NewLater(v.Tenant, v.cp.Size)
 	}
-	later := leaves[:0]
-	for _, x := range leaves {
-		h, err := v.tiles.Leaf(min(x.Index, v.cp.Size-1))
-		if err == nil && x.Kind == l.Kind && x.Index > l.Index && x.Index < v.cp.Size && h == x.Hash {
-			later = append(later, x)
+	later, err := v.later.Of(ctx, leaves)
+	if err != nil || len(later) == 0 {
+		return nil, err
+	}
+	asked := map[uint64]Leaf{}
+	for _, of := range later {
+		for _, x := range of {
+			if h, err := v.tiles.Leaf(min(x.Index, v.cp.Size-1)); err == nil && x.Index < v.cp.Size && h == x.Hash {
+				asked[x.Index] = x
+			}
 		}
 	}
-	matches, err := v.db.Match(ctx, v.Tenant, later, false)
-	for _, m := range matches {
-		if m.State == Matched {
-			return true, err
+	list := slices.SortedFunc(maps.Values(asked), func(a, b Leaf) int { return cmp.Compare(a.Index, b.Index) })
+	there := map[uint64]bool{}
+	for len(list) > 0 {
+		n := min(len(list), chunk)
+		matches, err := v.db.Match(ctx, v.Tenant, list[:n], false)
+		if err != nil {
+			return nil, err
 		}
+		for _, m := range matches {
+			there[m.Index] = m.State == Matched
+		}
+		list = list[n:]
 	}
-	return false, err
+	out := map[uint64]bool{}
+	for index, of := range later {
+		out[index] = slices.ContainsFunc(of, func(x Leaf) bool { return there[x.Index] })
+	}
+	return out, nil
 }
 
 // deletions checks the records of deletion: each is an audit event that is in the log itself, and says how many leaves it covers and which.
@@ -495,25 +520,6 @@ func (v *verification) deletions(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (v *verification) deletedIn(ctx context.Context, from, to uint64) (map[uint64]uuid.UUID, error) {
-	out := map[uint64]uuid.UUID{}
-	var index proto.ColUInt64
-	var record proto.ColUUID
-	err := v.db.do(ctx, "read records of deletion", ch.Query{
-		Body:   fmt.Sprintf("SELECT leaf_index, record_id FROM %s WHERE tenant = %s AND leaf_index >= %d AND leaf_index <= %d", v.db.table("seal_deletions"), lit(v.Tenant), from, to),
-		Result: proto.Results{{Name: "leaf_index", Data: &index}, {Name: "record_id", Data: &record}},
-		OnResult: func(context.Context, proto.Block) error {
-			for i := range index {
-				if !v.byRecord[out[index[i]]] { // one that holds, if there is one
-					out[index[i]] = record[i]
-				}
-			}
-			return nil
-		},
-	})
-	return out, err
 }
 
 // added looks for rows of the period, up to where the log reaches, that no leaf is about.

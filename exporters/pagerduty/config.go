@@ -143,7 +143,7 @@ func (c *Config) Validate() error {
 		case r.Nobody && !r.RoutingKey.IsZero():
 			bad("routes[%d]: nobody and routing_key exclude each other", i)
 		case !r.Nobody:
-			if err := r.RoutingKey.Validate(); err != nil {
+			if err := r.RoutingKey.Required(); err != nil {
 				bad("routes[%d].routing_key: %w", i, err)
 			}
 		}

@@ -102,7 +102,7 @@ func (e *pagerExporter) findingURL(id string) string {
 	if e.cfg.Links.GrafanaURL == "" {
 		return ""
 	}
-	return strings.TrimRight(e.cfg.Links.GrafanaURL, "/") + "/d/mcpsiem-finding?var-finding=" + url.QueryEscape(id)
+	return strings.TrimRight(e.cfg.Links.GrafanaURL, "/") + "/d/mcpsiem-finding?var-finding=" + url.QueryEscape(sink.Plain(id, 64))
 }
 
 func links(href, text string) []any {

@@ -225,6 +225,9 @@ func (e *pagerExporter) finding(ctx context.Context, f *finding.Finding, failed 
 	defer release()
 	key := storeKey("incident", dedup)
 	overtaken := false // another process may have sent something in between: what holds is sent once more
+	// So it is after a delivery that did not end: what it sent may have arrived later than what was sent of a later revision.
+	o, _ := streams.OriginFrom(ctx)
+	redelivered := o.Redelivered
 	for range conflicts {
 		var in incident
 		version, err := e.store.load(ctx, key, &in)
@@ -232,7 +235,7 @@ func (e *pagerExporter) finding(ctx context.Context, f *finding.Finding, failed 
 			return "", false, err
 		}
 		if had, ok := in.Findings[f.ID]; ok && had.Revision >= f.Revision {
-			if !overtaken {
+			if !overtaken && (!redelivered || had.Revision == f.Revision) {
 				return "", true, nil
 			}
 			if why, err = e.restate(ctx, f, dedup, &in, failed); err != nil {
@@ -281,6 +284,13 @@ func (e *pagerExporter) apply(ctx context.Context, f *finding.Finding, dedup str
 		if known && had.Quiet && len(in.Routes) == 0 {
 			next.Quiet = true
 			return byQuiet, nil
+		}
+		// It came before the finding as raised, or that is forgotten, or was resolved: the incident has to be there first.
+		if r := choose(e.routes, targetOf(f)); len(in.Routes) == 0 && r != nil && !e.stale(max(f.Time, f.Revision)) {
+			if err := e.send(ctx, r, e.event(trigger, dedup, f), failed); err != nil {
+				return "", err
+			}
+			in.addRoute(r.name)
 		}
 		return e.tell(ctx, acknowledge, f, dedup, in, failed)
 	}
@@ -355,6 +365,11 @@ func (e *pagerExporter) restate(ctx context.Context, f *finding.Finding, dedup s
 			continue
 		}
 		action = trigger
+	}
+	if action == acknowledge { // what overtook may have resolved it
+		if why, err := e.tell(ctx, trigger, f, dedup, in, failed); why != "" || err != nil {
+			return why, err
+		}
 	}
 	return e.tell(ctx, action, f, dedup, in, failed)
 }

@@ -159,6 +159,8 @@ func TestStates(t *testing.T) {
 	f("suppressed, reopened", "trigger "+g, "triggered", become(a, "accepted", 0), become(a, "open", 5))
 	f("late trigger", "resolve "+g, "", become(a, "resolved", 5), a)
 	f("late acknowledgement", "trigger "+g+", resolve "+g, "resolved", a, become(a, "resolved", 6), become(a, "acknowledged", 5))
+	f("acknowledged before it came", "trigger "+g+", acknowledge "+g, "acknowledged", become(a, "acknowledged", 5), a)
+	f("resolved, then acknowledged", "trigger "+g+", resolve "+g+", trigger "+g+", acknowledge "+g, "acknowledged", a, become(a, "resolved", 5), become(a, "acknowledged", 6))
 	f("another of the group", "trigger "+g+", trigger "+g, "triggered", a, b)
 	f("one of two resolved", "trigger "+g+", trigger "+g, "triggered", a, b, become(a, "resolved", 5))
 	f("both resolved", "trigger "+g+", trigger "+g+", resolve "+g, "resolved", a, b, become(a, "resolved", 5), become(b, "accepted", 7))
@@ -275,7 +277,7 @@ func TestStaleAndTraffic(t *testing.T) {
 	}), nil)
 	e.now = func() time.Time { return noon.Add(2 * time.Hour) }
 	old, fresh := raised(1, 1), raised(2, 2, func(f *finding.Finding) { f.Time = noon.Add(90 * time.Minute).UnixNano() })
-	ld := batch(old, become(old, "acknowledged", 7), fresh)
+	ld := batch(old, become(old, "acknowledged", 7), fresh) // what did not page is not acknowledged either
 	for _, x := range []struct{ name, action, target string }{{event.NameAudit, "server.approve", "files"}, {event.NameAudit, "store.query", "x"}, {event.NameRequest, "", ""}} {
 		ev := event.Event{Name: x.name, Time: noon.Add(90 * time.Minute).UnixNano(), Body: "planted-body"}
 		ev.ID, ev.Tenant, ev.AuditAction, ev.AuditTarget, ev.PrincipalID = hexID(77), "acme", x.action, x.target, "ann"

@@ -152,14 +152,17 @@ func follow(ctx context.Context, js jetstream.JetStream, name string, back time.
 func (f *follower) next(ctx context.Context) (ld plog.Logs, ok bool, err error) {
 	m, err := f.stream.GetMsg(ctx, f.seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		info, err := f.stream.Info(ctx)
-		if err != nil {
-			return ld, false, fmt.Errorf("cannot read the stream: %w", err)
+		info, infoErr := f.stream.Info(ctx)
+		if infoErr != nil {
+			return ld, false, fmt.Errorf("cannot read the stream: %w", infoErr)
 		}
-		if info.State.LastSeq >= f.seq { // deleted, or expired
-			f.seq = max(f.seq+1, info.State.FirstSeq)
+		if info.State.LastSeq < f.seq {
+			return ld, false, nil
 		}
-		return ld, false, nil
+		if m, err = f.stream.GetMsg(ctx, f.seq); errors.Is(err, jetstream.ErrMsgNotFound) { // published in between otherwise
+			f.seq = max(f.seq+1, info.State.FirstSeq) // deleted, or expired
+			return ld, false, nil
+		}
 	}
 	if err != nil {
 		return ld, false, fmt.Errorf("cannot read the stream: %w", err)

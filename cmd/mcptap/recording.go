@@ -86,7 +86,7 @@ func (r *recordingFlags) recorder(log *slog.Logger) (*tap.Recorder, error) {
 	// A message of the largest size in each direction must fit beside whatever else waits.
 	queue := r.buffer + 2*r.captureLimit
 	cfg := tap.Config{
-		TapID: r.tapID, Endpoint: r.endpoint, TokenFile: r.tokenFile,
+		TapID: r.tapID, Tenant: r.tenant, Endpoint: r.endpoint, TokenFile: r.tokenFile,
 		TLS:           tap.TLSConfig{CAFile: r.ca, CertFile: r.cert, KeyFile: r.key, InsecureSkipVerify: r.insecure},
 		SpoolMaxBytes: r.spoolMax, QueueBytes: queue, CaptureLimit: int(r.captureLimit), FlushInterval: r.flushInterval,
 		RequestTimeout: r.requestTTL, Logger: log,

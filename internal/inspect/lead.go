@@ -12,6 +12,9 @@ import (
 // orders is the score of a result from which on the names in it are noted.
 const orders = 0.2
 
+// plantedOrders is the same for what the text scorer says.
+const plantedOrders = 0.5
+
 // longestReversed is how many bytes of an argument are also read backwards.
 const longestReversed = 4096
 
@@ -38,7 +41,7 @@ func (w *worker) lead(s []byte) {
 func (w *worker) leads(in *Input, out *Output) {
 	out.Signals = w.outward.Export(out.Signals)
 	if in.Direction == event.ServerToClient {
-		if out.Signals["injection"] >= orders {
+		if out.Signals["injection"] >= orders || out.Signals["planted_instruction"] >= plantedOrders {
 			out.Names = w.outward.Names()
 		}
 		return

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mcpsiem/mcpsiem/internal/event"
 )
 
 // Config says what a Recorder records to. The zero value of a field stands for its default; only Endpoint is due.
@@ -27,6 +29,7 @@ type Config struct {
 
 	QueueBytes     int64         // frames waiting to be decoded; default 16 MiB
 	CaptureLimit   int           // bytes of one frame that are kept; default 4 MiB
+	Tenant         string        // that owns the tap's own records, as the streams' tenant does their events; default event.DefaultTenant
 	BatchBytes     int           // uncompressed size at which a batch is sealed; default 256 KiB
 	FlushInterval  time.Duration // age at which a batch is sealed; default 200 ms
 	RequestTimeout time.Duration // after which an unanswered request is recorded as timeout; default 15 min
@@ -55,6 +58,9 @@ const (
 func (c Config) withDefaults() (Config, error) {
 	if c.Endpoint == "" {
 		return c, errors.New("cannot start recorder: no collector endpoint is configured")
+	}
+	if c.Tenant == "" {
+		c.Tenant = event.DefaultTenant
 	}
 	if c.TapID == "" {
 		h, err := os.Hostname()

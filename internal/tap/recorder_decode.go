@@ -220,7 +220,7 @@ func (d *decoder) own(name string, at time.Time) {
 	d.ev = event.Event{Name: name, Time: at.UnixNano()}
 	e := &d.ev
 	e.Kind, e.SourceKind, e.ClockSource = event.KindRecord, "tap", "tap"
-	e.TapID, e.TapEpoch, e.Tenant = d.r.cfg.TapID, d.r.epoch, event.DefaultTenant
+	e.TapID, e.TapEpoch, e.Tenant = d.r.cfg.TapID, d.r.epoch, d.r.cfg.Tenant
 	e.HostName, e.OSUser = d.host, d.user
 	e.Capture = event.CaptureAbsent
 	d.emit(0)
@@ -264,6 +264,9 @@ func (d *decoder) declare(s series, r lostRange) {
 	e := &d.ev
 	e.Kind, e.SourceKind, e.ClockSource = event.KindRecord, "tap", "tap"
 	e.Tenant, e.HostName, e.OSUser = event.DefaultTenant, d.host, d.user
+	if s.Tap == d.series.Tap { // of another tap's spool nobody knows whose it was
+		e.Tenant = d.r.cfg.Tenant
+	}
 	e.LostFrom, e.LostTo, e.LostEvents = r.From, r.To, r.Events
 	e.Capture = event.CaptureAbsent
 	d.declared = append(d.declared, declared{s, r})

@@ -234,6 +234,54 @@ func TestRecordsACall(t *testing.T) {
 	}
 }
 
+// A tap's own records are its tenant's: numbers count within a tenant.
+func TestOwnRecordsHaveTheTenant(t *testing.T) {
+	f := func(given, want string) {
+		t.Helper()
+		s := newSink(t)
+		cfg := testConfig(s)
+		cfg.Tenant = given
+		r := mustNew(t, cfg)
+		st := r.Open(StreamInfo{Transport: event.TransportStdio, Tenant: given})
+		st.Frame(frame(cs, `{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+		st.Lost(cs, 2)
+		st.Close(nil)
+		mustShutdown(t, r)
+		ev := s.all()
+		if len(ev) < 4 {
+			t.Fatalf("%d events", len(ev))
+		}
+		for _, e := range ev {
+			if e.Tenant != want {
+				t.Errorf("%s is %s's, want %s", e.Name, e.Tenant, want)
+			}
+		}
+	}
+	f("acme", "acme")
+	f("", "default")
+}
+
+// What passed over HTTP and is no message is a record, with what HTTP says of it.
+func TestRecordsOfHTTP(t *testing.T) {
+	s := newSink(t)
+	r := mustNew(t, testConfig(s))
+	st := r.Open(StreamInfo{Server: "remote", Transport: event.TransportHTTP, Upstream: "127.0.0.1:3000"})
+	h := &HTTP{Exchange: 1, Verb: "GET", URL: "/.well-known/oauth-authorization-server", Protocol: "1.1", ClientAddr: "127.0.0.1:9", Status: 200}
+	st.Frame(Frame{Direction: sc, Data: []byte(`{"issuer":"x"}`), Size: 14, At: at0, HTTP: h, Record: event.NameMetadata})
+	st.Frame(Frame{Direction: cs, At: at0, HTTP: &HTTP{Exchange: 2, Verb: "GET", URL: "/sse?command=x&args=y"}, Record: event.NameHTTPRequest})
+	st.Close(nil)
+	mustShutdown(t, r)
+	ev := s.all()
+	conserve(t, ev, series{"t1", r.Epoch()})
+	meta, req := ev[1], ev[2]
+	if meta.Name != event.NameMetadata || meta.Kind != event.KindRecord || meta.Body != `{"issuer":"x"}` || meta.BodySize != 14 || meta.Capture != event.CaptureComplete || meta.HTTPStatus != 200 || meta.Server != "remote" {
+		t.Errorf("%s: %+v", meta.Name, meta.Fields)
+	}
+	if req.Name != event.NameHTTPRequest || req.Kind != event.KindRecord || req.Body != "" || req.Capture != event.CaptureAbsent || req.RawURL != "/sse?command=x&args=y" || req.Direction != cs {
+		t.Errorf("%s: %+v", req.Name, req.Fields)
+	}
+}
+
 func TestQueueFullIsCounted(t *testing.T) {
 	s := newSink(t)
 	cfg := testConfig(s)

@@ -318,7 +318,7 @@ func (p *identityProcessor) signalRequest(v *view, id *identified, out *found) {
 	switch {
 	case v.direction == event.ClientToServer && (v.kind == event.KindRequest || v.kind == event.KindNotification):
 		out.signal(SignalNone)
-	case v.direction == event.ServerToClient && v.answer() && v.status >= 200 && v.status < 300:
+	case v.direction == event.ServerToClient && v.answer() && v.kind != event.KindRecord && v.status >= 200 && v.status < 300:
 		out.signal(SignalNotRequired)
 	}
 }

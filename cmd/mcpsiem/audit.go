@@ -85,6 +85,38 @@ func verifierKey(s string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
+// trustFlags say whom a person trusts to have stamped and cosigned.
+type trustFlags struct {
+	tsaCA     string
+	witnesses []string
+}
+
+func (t *trustFlags) bind(c *cobra.Command) {
+	c.Flags().StringVar(&t.tsaCA, "tsa-ca", "", "certificates that time stamps have to lead to, PEM `FILE`")
+	c.Flags().StringArrayVar(&t.witnesses, "witness", nil, "verifier key of a witness whose cosignatures count `FILE or KEY`; may be given more than once")
+}
+
+func (t *trustFlags) read() (seal.Trust, error) {
+	var out seal.Trust
+	var err error
+	if t.tsaCA != "" {
+		if out.TSA, err = os.ReadFile(t.tsaCA); err != nil {
+			return out, fmt.Errorf("cannot read the certificates: %w", err)
+		}
+	}
+	for _, w := range t.witnesses {
+		k, err := verifierKey(w)
+		if err == nil {
+			_, err = seal.WitnessName(k)
+		}
+		if err != nil {
+			return out, withCode(exitUsage, err)
+		}
+		out.Witnesses = append(out.Witnesses, k)
+	}
+	return out, nil
+}
+
 // parsePeriod reads --from and --to: RFC 3339, a date, or how long ago (720h). Empty is open.
 func parsePeriod(from, to string) (a, b time.Time, err error) {
 	one := func(name, s string) (time.Time, error) {
@@ -117,6 +149,7 @@ func newAuditVerify() *cobra.Command {
 	var s sealTarget
 	var tenant, from, to, key string
 	var checkpoints []string
+	var t trustFlags
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Recompute every stored row's leaf and compare it with the signed log",
@@ -126,11 +159,15 @@ that was signed before. Each row that was changed, removed, added or moved is na
 --from and --to bound the rows that are read; the log itself is always checked as a whole. A period trusts seal_leaves for which leaf is of
 which time: run it without one now and then.
 
+Time stamps (RFC 3161) and cosignatures of witnesses are checked as well; --tsa-ca and --witness bring along whom you trust to have made them, else what is
+kept beside them is believed.
+
 --key gives the public key (file or text) instead of the copy beside the log, and --checkpoint signed checkpoints that were kept elsewhere,
 e.g. by a SIEM (audit action seal.checkpoint) or anchors.file: with both, nobody who can write on this machine is trusted.`,
 		Example: `  mcpsiem audit verify
   mcpsiem audit verify --tenant acme --from 2026-10-01 --to 2026-11-01 --json
-  mcpsiem audit verify --tenant acme --key acme.pub --checkpoint /mnt/worm/acme-00000000000000120000.checkpoint`,
+  mcpsiem audit verify --tenant acme --key acme.pub --checkpoint /mnt/worm/acme-00000000000000120000.checkpoint
+  mcpsiem audit verify --tsa-ca tsa-root.pem --witness 'witness.example.com/w1+1a2b3c4d+BA...'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
@@ -143,6 +180,10 @@ e.g. by a SIEM (audit action seal.checkpoint) or anchors.file: with both, nobody
 			}
 			if (key != "" || len(checkpoints) > 0) && tenant == "" {
 				return withCode(exitUsage, errors.New("--key and --checkpoint are of one log: name its --tenant"))
+			}
+			trust, err := t.read()
+			if err != nil {
+				return err
 			}
 			var notes [][]byte
 			for _, f := range checkpoints {
@@ -162,10 +203,10 @@ e.g. by a SIEM (audit action seal.checkpoint) or anchors.file: with both, nobody
 				return withCode(exitUnreachable, err)
 			}
 			reports, bad := []*seal.Report{}, uint64(0)
-			for _, t := range tenants {
-				r, err := seal.Verify(ctx, db, seal.VerifyOptions{Tenant: t, Dir: s.sealDir(), VerifierKey: key, From: begin, To: end, Checkpoints: notes})
+			for _, tenant := range tenants {
+				r, err := seal.Verify(ctx, db, seal.VerifyOptions{Tenant: tenant, Dir: s.sealDir(), VerifierKey: key, From: begin, To: end, Checkpoints: notes, Trust: trust})
 				if err != nil {
-					return fmt.Errorf("cannot verify tenant %s: %w", printable(t), err)
+					return fmt.Errorf("cannot verify tenant %s: %w", printable(tenant), err)
 				}
 				reports = append(reports, r)
 				bad += r.ProblemCount
@@ -188,6 +229,7 @@ e.g. by a SIEM (audit action seal.checkpoint) or anchors.file: with both, nobody
 	f.StringVar(&from, "from", "", "rows from this `TIME` on")
 	f.StringVar(&to, "to", "", "rows before this `TIME`")
 	f.StringVar(&key, "key", "", "public key of the log `FILE or KEY`")
+	t.bind(c)
 	f.StringArrayVar(&checkpoints, "checkpoint", nil, "a signed checkpoint that was kept elsewhere `FILE`; may be given more than once")
 	return c
 }
@@ -210,9 +252,13 @@ func (s *sealTarget) recordVerify(ctx context.Context, warn io.Writer, r *seal.R
 
 func printVerify(w io.Writer, reports []*seal.Report) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "TENANT\tLEAVES\tCHECKED\tMATCHED\tSUPERSEDED\tDELETED\tNOT YET SEALED\tCHECKPOINTS\tPROBLEMS\t")
+	fmt.Fprintln(tw, "TENANT\tLEAVES\tCHECKED\tMATCHED\tSUPERSEDED\tDELETED\tNOT YET SEALED\tCHECKPOINTS\tANCHORED UP TO\tPROBLEMS\t")
 	for _, r := range reports {
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", printable(r.Tenant), r.Size, r.Checked, r.Matched, r.Superseded, r.Deleted, r.NotYetSealed, r.Checkpoints, r.ProblemCount)
+		anchored := "-"
+		if r.Anchored != nil {
+			anchored = fmt.Sprint(r.Anchored.Size)
+		}
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t\n", printable(r.Tenant), r.Size, r.Checked, r.Matched, r.Superseded, r.Deleted, r.NotYetSealed, r.Checkpoints, anchored, r.ProblemCount)
 	}
 	if err := tw.Flush(); err != nil {
 		return err
@@ -238,9 +284,11 @@ func newAuditCheckpoints() *cobra.Command {
 	var tenant string
 	var limit int
 	c := &cobra.Command{
-		Use:     "checkpoints",
-		Short:   "List the newest signed checkpoints of each log",
-		Long:    "List signed checkpoints: what the log of a tenant was at a time. --json has the signed notes and the public keys.",
+		Use:   "checkpoints",
+		Short: "List the newest signed checkpoints of each log",
+		Long: `List signed checkpoints: what the log of a tenant was at a time, and what others said about it: time stamping authorities (tsa), witnesses, locked buckets. Not every
+checkpoint is sent to each (anchors.*.interval): a later one covers those before it. A place that could not be reached is shown with the reason, and below how far it is behind.
+--json has the signed notes, the public keys and the proofs.`,
 		Example: "  mcpsiem audit checkpoints --tenant acme --limit 5\n  mcpsiem audit checkpoints --json | jq -r '.[0].note'",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -253,36 +301,14 @@ func newAuditCheckpoints() *cobra.Command {
 			if err != nil {
 				return withCode(exitUnreachable, err)
 			}
-			type row struct {
-				Tenant   string    `json:"tenant"`
-				SignedAt time.Time `json:"signed_at"`
-				Size     uint64    `json:"size"`
-				Root     string    `json:"root"`
-				Valid    bool      `json:"valid"`
-				Key      string    `json:"key"`
-				Note     string    `json:"note"`
-			}
-			rows := []row{}
-			for _, t := range tenants {
-				kept, err := db.Checkpoints(c.Context(), t, "", limit)
-				if err != nil {
-					return err
-				}
-				key, _ := os.ReadFile(filepath.Join(s.sealDir(), seal.FolderOf(t), "key.pub"))
-				for _, k := range kept {
-					cp, err := seal.OpenCheckpoint(k.Note, string(key))
-					rows = append(rows, row{t, k.SignedAt, k.Checkpoint.Size, hex.EncodeToString(cp.Root[:]), err == nil, strings.TrimSpace(string(key)), string(k.Note)})
-				}
+			rows, err := s.checkpoints(c.Context(), db, tenants, limit)
+			if err != nil {
+				return err
 			}
 			if s.asJSON {
 				return printJSON(c, rows)
 			}
-			tw := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(tw, "TENANT\tSIGNED\tLEAVES\tROOT\tSIGNATURE")
-			for _, r := range rows {
-				fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\n", printable(r.Tenant), r.SignedAt.Format(time.RFC3339), r.Size, r.Root, map[bool]string{true: "good", false: "BAD"}[r.Valid])
-			}
-			return tw.Flush()
+			return printCheckpoints(c.OutOrStdout(), rows)
 		},
 	}
 	s.bind(c, false)

@@ -129,13 +129,15 @@ was sealed are left out and listed as exceptions. Needs the signing key, and dis
 func newEvidenceVerify() *cobra.Command {
 	var key string
 	var asJSON bool
+	var t trustFlags
 	c := &cobra.Command{
 		Use:   "verify FILE --key KEY",
 		Short: "Check an evidence bundle, offline",
 		Long: `Check a bundle with nothing but the file and the public key of the log: signatures, every file, every event and finding against the log, the log against its
 signed checkpoint, and earlier checkpoints against that. Names what does not fit. Exit code 5 if there is anything.
 
-The key has to come from its owner by another way than the bundle.`,
+The key has to come from its owner by another way than the bundle. So do --tsa-ca and --witness, from who runs those: without them the bundle's own
+copies are believed, and time stamps and cosignatures say no more than the exporter does.`,
 		Example: "  mcpsiem evidence verify acme-october.zip --key acme.pub\n  mcpsiem evidence verify acme-october.zip --key 'mcpsiem.local/3f.../acme+1a2b3c4d+AR...' --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -143,7 +145,11 @@ The key has to come from its owner by another way than the bundle.`,
 			if err != nil {
 				return err
 			}
-			r, err := evidence.Verify(args[0], k)
+			trust, err := t.read()
+			if err != nil {
+				return err
+			}
+			r, err := evidence.Verify(args[0], k, trust)
 			if err != nil {
 				return err
 			}
@@ -160,6 +166,7 @@ The key has to come from its owner by another way than the bundle.`,
 	}
 	c.Flags().StringVar(&key, "key", "", "public key of the log `FILE or KEY` (required)")
 	_ = c.MarkFlagRequired("key")
+	t.bind(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -167,6 +174,14 @@ The key has to come from its owner by another way than the bundle.`,
 func printEvidence(w io.Writer, r *evidence.Report) error {
 	fmt.Fprintf(w, "log          %s, %d leaves\ntenant       %s, %s to %s\nin the log   %d events, %d findings\nexceptions   %d\ncheckpoints  %d\n",
 		r.Origin, r.TreeSize, printable(r.Tenant), r.From, r.To, r.Events, r.Findings, r.Exceptions, r.Checkpoints)
+	for _, v := range r.Vouched {
+		fmt.Fprintf(w, "sealed by    %s, says %s (%s)\n", v.At, printable(v.Name), v.Kind)
+	}
+	if len(r.Vouched) == 0 {
+		fmt.Fprintln(w, "sealed by    the installation's own word: no time stamp or cosignature covers all of it")
+	} else if !r.TrustGiven {
+		fmt.Fprintln(w, "             checked with certificates and keys from the bundle itself: give --tsa-ca and --witness")
+	}
 	if r.OK {
 		_, err := fmt.Fprintln(w, "Everything fits.")
 		return err

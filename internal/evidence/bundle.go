@@ -48,7 +48,10 @@ const (
 	fileHashes     = "log/hashes.bin"
 	fileCheckpoint = "log/checkpoint"
 	fileHistory    = "log/history.json"
+	fileAnchors    = "log/anchors.json"
 	fileKey        = "keys/log.pub"
+	fileTSA        = "keys/tsa.pem"
+	fileWitnesses  = "keys/witnesses.txt"
 	fileHTML       = "report.html"
 	filePDF        = "report.pdf"
 	fileVerify     = "VERIFY.md"
@@ -100,6 +103,15 @@ type oldCheckpoint struct {
 	SignedAt string   `json:"signed_at"`
 	Note     string   `json:"note"`
 	Proof    []string `json:"proof"` // base64, RFC 6962 consistency
+}
+
+// anchor is what somebody else said about a checkpoint.
+type anchor struct {
+	Kind  string   `json:"kind"` // tsa, witness
+	Name  string   `json:"name"`
+	Note  string   `json:"note"`
+	Proof []string `json:"proof"` // as of oldCheckpoint
+	Data  []byte   `json:"data"`  // base64; tsa: TimeStampToken over the note; witness: cosignature line
 }
 
 // archive writes a bundle's files, one after the other.

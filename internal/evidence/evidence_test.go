@@ -76,7 +76,7 @@ func export(t testing.TB, o Options) *Manifest {
 
 func verify(t testing.TB, path, key string) *Report {
 	t.Helper()
-	r, err := Verify(path, key)
+	r, err := Verify(path, key, seal.Trust{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,7 +401,7 @@ func TestForged(t *testing.T) {
 		check(t, rewrite(t, o.Out, files, order, o.Key, fileCoverage), fileCoverage, "twice")
 	})
 	t.Run("not a key", func(t *testing.T) {
-		if _, err := Verify(o.Out, "garbage"); err == nil {
+		if _, err := Verify(o.Out, "garbage", seal.Trust{}); err == nil {
 			t.Error("a key that is none")
 		}
 	})
@@ -449,7 +449,7 @@ func FuzzVerify(f *testing.F) {
 	}
 	m, _ := json.Marshal(Manifest{Format: Format, CanonicalVersion: 1, Events: 1})
 	for _, x := range []struct{ n, c string }{{fileManifest, string(m)}, {fileSignature, "x"}, {fileSegments, `[{"from":0,"to":1}]`}, {fileHashes, strings.Repeat("h", 32)}, {fileEvents, "{}\n"},
-		{fileEventLeafs, strings.Repeat("\x00", 24)}, {fileFindings, ""}, {fileFindLeafs, ""}, {fileHistory, "[]"}, {fileKey, vkey}} {
+		{fileEventLeafs, strings.Repeat("\x00", 24)}, {fileFindings, ""}, {fileFindLeafs, ""}, {fileHistory, "[]"}, {fileAnchors, `[{"kind":"tsa","note":"x","data":"AA=="}]`}, {fileKey, vkey}} {
 		if err := a.add(x.n, []byte(x.c)); err != nil {
 			f.Fatal(err)
 		}
@@ -469,7 +469,7 @@ func FuzzVerify(f *testing.F) {
 		if os.WriteFile(p, b, 0o600) != nil {
 			t.Skip()
 		}
-		r, err := Verify(p, vkey)
+		r, err := Verify(p, vkey, seal.Trust{})
 		if err != nil || r.OK || len(r.Problems) == 0 {
 			t.Errorf("%v %+v", err, r)
 		}

@@ -42,6 +42,7 @@ Exported {{.Manifest.CreatedAt}} by {{.Manifest.ExportedBy}} with mcpsiem {{.Man
 <tr><th>Stored and not sealed yet</th><td class="n">{{.Coverage.NotSealed}}</td></tr>
 <tr><th>Dead letters of the store (all tenants)</th><td class="n">{{.Coverage.DeadLetters}}</td></tr>
 <tr><th>Seen and received over five minutes apart</th><td class="n">{{.Coverage.Skewed}}</td></tr>
+<tr><th>Sealed by, say others</th><td>{{range .Anchors}}{{.At}}: {{.Name}} ({{.Kind}})<br>{{else}}nobody but this installation{{end}}</td></tr>
 <tr><th>Log</th><td>{{.Manifest.Origin}}, {{.Manifest.TreeSize}} leaves<br><code>{{.Manifest.RootHash}}</code></td></tr>
 </table>
 {{define "chart"}}<table>{{$c := .}}{{range .}}<tr><td style="width:30%">{{.Name}}</td><td class="n" style="width:12%">{{.N}}</td><td><span class="bar" style="width:{{width $c .N}}%"></span></td></tr>{{else}}<tr><td>none</td></tr>{{end}}</table>{{end}}
@@ -152,6 +153,12 @@ func reportPDF(s *Summary) ([]byte, error) {
 	row("Dead letters of the store (all tenants)", c.DeadLetters)
 	row("Seen and received over five minutes apart", c.Skewed)
 	row("Leaves in the log", m.TreeSize)
+	for _, a := range s.Anchors {
+		row("Sealed by, says "+a.Name+" ("+a.Kind+")", a.At)
+	}
+	if len(s.Anchors) == 0 {
+		row("Sealed by, say others", "nobody but this installation")
+	}
 	chart("Events by day", s.ByDay)
 	chart("Events by server", s.ByServer)
 	chart("Outcomes", s.ByOutcome)
@@ -210,6 +217,9 @@ What is checked, so that another program can do it:
    With d = SHA-256(line without its line end) and c = HMAC-SHA-256(key = salt, d), the leaf hash is SHA-256(0x00 || c), and equals the log's hash at that index.
    Indexes ascend.
 6. log/history.json has earlier checkpoints, each signed with the key, and an RFC 6962 consistency proof to the checkpoint.
+7. log/anchors.json has checkpoints, likewise signed and proven consistent, that others vouch for. tsa: data is an RFC 3161 TimeStampToken over SHA-256, -384 or -512 of the note (every byte of it);
+   its certificate has to lead to the authority's root. witness: data is a cosignature line (https://c2sp.org/tlog-cosignature) over the note's text. keys/tsa.pem and keys/witnesses.txt are
+   copies: get the authority's root and the witness's key from them. A checkpoint larger than the last leaf of the bundle vouches for all of it.
 
 The other tables (access, audit, inventory, coverage and so on) were computed from the store at the time of the export. The signature says who made them and that
 nobody changed them; what they say can be recounted from the events.

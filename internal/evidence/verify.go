@@ -15,9 +15,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -47,8 +50,12 @@ type Report struct {
 	TreeSize     uint64    `json:"tree_size"`
 	RootHash     string    `json:"root_hash,omitempty"`
 	Checkpoints  int       `json:"checkpoints"`
-	Exceptions   uint64    `json:"exceptions"`     // leaves of the period whose rows are not in the bundle: exceptions.csv says why
-	Outside      uint64    `json:"leaves_outside"` // between the first and the last leaf of the bundle: of other times, says who exported
+	Timestamps   int       `json:"timestamps"`        // of time stamping authorities, good
+	Cosignatures int       `json:"cosignatures"`      // of witnesses, good
+	Vouched      []Vouched `json:"vouched,omitempty"` // who says that everything in the bundle was sealed by when
+	TrustGiven   bool      `json:"trust_given"`       // time stamps and cosignatures were checked with what was given, not with what is in the bundle
+	Exceptions   uint64    `json:"exceptions"`        // leaves of the period whose rows are not in the bundle: exceptions.csv says why
+	Outside      uint64    `json:"leaves_outside"`    // between the first and the last leaf of the bundle: of other times, says who exported
 	ProblemCount uint64    `json:"problem_count"`
 	Problems     []Problem `json:"problems"` // the first 1,000
 }
@@ -70,10 +77,12 @@ type checker struct {
 	infos   map[string]FileInfo
 	segs    []segment
 	cp      seal.Checkpoint
+	trust   seal.Trust
 }
 
-// Verify checks a bundle with a verifier key. An error is that it could not be read at all; what is wrong with it is in the report.
-func Verify(path, vkey string) (*Report, error) {
+// Verify checks a bundle with a verifier key. Time stamps and cosignatures are checked with trust; of what is empty in it the copy in the bundle is
+// used. An error is that it could not be read at all; what is wrong with it is in the report.
+func Verify(path, vkey string, trust seal.Trust) (*Report, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the bundle: %w", err)
@@ -86,8 +95,8 @@ func Verify(path, vkey string) (*Report, error) {
 	if _, err := seal.OpenText(nil, vkey); !errors.Is(err, seal.ErrSignature) {
 		return nil, err
 	}
-	c := &checker{f: f, size: st.Size(), key: strings.TrimSpace(vkey), entries: map[string]*zip.File{}, infos: map[string]FileInfo{}}
-	c.r.Problems = []Problem{}
+	c := &checker{f: f, size: st.Size(), key: strings.TrimSpace(vkey), entries: map[string]*zip.File{}, infos: map[string]FileInfo{}, trust: trust}
+	c.r.Problems, c.r.TrustGiven = []Problem{}, len(trust.TSA) > 0 || len(trust.Witnesses) > 0
 	c.check()
 	c.r.OK = c.r.ProblemCount == 0
 	return &c.r, nil
@@ -127,6 +136,7 @@ func (c *checker) check() {
 		return
 	}
 	c.history()
+	c.anchors()
 	if !c.root() {
 		return
 	}
@@ -276,21 +286,86 @@ func (c *checker) history() {
 			c.note(at)
 			continue
 		}
-		var proof tlog.TreeProof
-		for _, s := range o.Proof {
-			h, err := base64.StdEncoding.DecodeString(s)
-			if err != nil || len(h) != seal.HashSize || len(proof) > 128 {
-				proof = nil
-				break
-			}
-			proof = append(proof, tlog.Hash(h))
-		}
-		if cp.Size == 0 || cp.Size > c.cp.Size || tlog.CheckTree(proof, int64(c.cp.Size), tlog.Hash(c.cp.Root), int64(cp.Size), tlog.Hash(cp.Root)) != nil {
+		if !c.extends(cp, o.Proof) {
 			at.Detail = "this checkpoint and the last one are not of one log: history was rewritten"
 			c.note(at)
 			continue
 		}
 		c.r.Checkpoints++
+	}
+}
+
+// extends says whether the log of the bundle's checkpoint is that of an earlier one, grown.
+func (c *checker) extends(old seal.Checkpoint, proof []string) bool {
+	if old.Size == 0 || old.Size > c.cp.Size || len(proof) > 128 {
+		return false
+	}
+	var p tlog.TreeProof
+	for _, s := range proof {
+		h, err := base64.StdEncoding.DecodeString(s)
+		if err != nil || len(h) != seal.HashSize {
+			return false
+		}
+		p = append(p, tlog.Hash(h))
+	}
+	return tlog.CheckTree(p, int64(c.cp.Size), tlog.Hash(c.cp.Root), int64(old.Size), tlog.Hash(old.Root)) == nil
+}
+
+// anchors checks what others said about checkpoints.
+func (c *checker) anchors() {
+	b, ok := c.small(fileAnchors)
+	if !ok {
+		return
+	}
+	var all []anchor
+	if json.Unmarshal(b, &all) != nil {
+		c.problem(fileAnchors, "the file cannot be read")
+		return
+	}
+	if len(c.trust.TSA) == 0 && c.entries[fileTSA] != nil {
+		c.trust.TSA, _ = c.small(fileTSA)
+	}
+	if len(c.trust.Witnesses) == 0 && c.entries[fileWitnesses] != nil {
+		b, _ := c.small(fileWitnesses)
+		for line := range strings.Lines(string(b)) {
+			c.trust.Witnesses = append(c.trust.Witnesses, strings.TrimSpace(line))
+		}
+		if len(c.trust.Witnesses) > 100 {
+			c.problem(fileWitnesses, "the file has more than 100 keys")
+			return
+		}
+	}
+	first := map[string]Vouched{}
+	for i, a := range all {
+		at := Problem{File: fileAnchors, Line: uint64(i + 1)}
+		cp, err := seal.OpenCheckpoint([]byte(a.Note), c.key)
+		if err == nil && a.Kind != seal.AnchorTSA && a.Kind != seal.AnchorWitness {
+			err = errors.New("it is of a kind that this program does not know")
+		}
+		if err == nil && !c.extends(cp, a.Proof) {
+			err = errors.New("its checkpoint and the last one are not of one log: history was rewritten")
+		}
+		var when time.Time
+		if err == nil {
+			when, err = seal.CheckAnchor(seal.Anchor{Kind: a.Kind, Proof: a.Data}, []byte(a.Note), c.trust)
+		}
+		if err != nil {
+			at.Detail = err.Error()
+			c.note(at)
+			continue
+		}
+		if a.Kind == seal.AnchorTSA {
+			c.r.Timestamps++
+		} else {
+			c.r.Cosignatures++
+		}
+		v := Vouched{a.Kind, a.Name, when.Format(time.RFC3339)}
+		if old, there := first[a.Kind+" "+a.Name]; cp.Size > c.m.LastLeaf && (!there || v.At < old.At) {
+			first[a.Kind+" "+a.Name] = v
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(first)) {
+		c.r.Vouched = append(c.r.Vouched, first[k])
 	}
 }
 

@@ -104,6 +104,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 already running, 4 not 
 		newUp(), newDown(), newRun(), newValidate(), newMigrate(), newIngest(),
 		newStatus(), newTail(), newFindings(), newQuery(), newRules(), newInventory(), newApprove(), newBudgets(), newSink(), newReplay(),
 		newDLQ(), newDoctor(), newHealth(), newIdentity(), newKeys(), newEval(), newAudit(), newEvidence(),
+		newRetention(), newHold(), newSubject(), newRoles(),
 	)
 	return root
 }

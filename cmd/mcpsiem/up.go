@@ -142,6 +142,9 @@ func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 	if err := migrate(ctx, admin, os.Stderr); err != nil {
 		return err
 	}
+	if err := peopleViews(ctx, d, admin); err != nil {
+		return err
+	}
 
 	step("starting pipelines")
 	config, err := writeConfig(d, e, o.follow)
@@ -197,6 +200,7 @@ func startClickHouse(ctx context.Context, d state.Dir, e state.Endpoints, lib st
 	passwords := map[string]string{}
 	for user, secret := range map[string]string{
 		chdb.UserAdmin: state.SecretClickHouseAdm, chdb.UserPipeline: state.SecretClickHousePipe, chdb.UserAnalyst: state.SecretClickHouseRead,
+		chdb.UserRemover: state.SecretClickHouseRemove,
 	} {
 		if passwords[user], err = d.ReadSecret(secret); err != nil {
 			return nil, err
@@ -210,9 +214,13 @@ func startClickHouse(ctx context.Context, d state.Dir, e state.Endpoints, lib st
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		return nil, fmt.Errorf("cannot write ClickHouse users: %w", err)
 	}
+	accounts, err := peopleAccounts(d)
+	if err != nil {
+		return nil, err
+	}
 	log = log.Named("clickhouse")
 	return chdb.Start(ctx, chdb.Options{
-		Dir: d.Path("clickhouse"), TCPPort: tcp, HTTPPort: http, SecretsFile: file, Lib: lib,
+		Dir: d.Path("clickhouse"), TCPPort: tcp, HTTPPort: http, SecretsFile: file, Lib: lib, Accounts: accounts,
 		Log: func(msg string) { log.Warn(msg) },
 	})
 }

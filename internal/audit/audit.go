@@ -58,6 +58,7 @@ const (
 	SinkReplay        Action = "sink.replay"
 	SinkReconcile     Action = "sink.reconcile"
 	SinkTest          Action = "sink.test"
+	RolesChange       Action = "roles.change"       // accounts of people on the store
 	InstallationSetup Action = "installation.setup" // templates, dashboards and the like put into another system
 )
 

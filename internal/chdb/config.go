@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/template"
 )
@@ -89,11 +90,51 @@ func writePrivate(path string, data []byte) error {
 	return os.Rename(tmp, path)
 }
 
+// Account is one more account of the embedded server.
+type Account struct {
+	Name     string // letters, digits, _, - and .
+	Password string
+	Profile  string            // analyst, pipeline or default
+	Grants   []string          // statements without TO: "GRANT SELECT ON mcpsiem.events"
+	Filters  map[string]string // table of database mcpsiem -> condition on the rows that the account may see
+}
+
 type configData struct {
+	Accounts          []accountData
 	Dir               string
 	TCPPort, HTTPPort int
 	Memory, Analyst   int64
 	Hash              map[string]string
+}
+
+type accountData struct {
+	Account
+	Hash string
+}
+
+var accountName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,62}$`)
+
+func (d *configData) add(accounts []Account) error {
+	taken := map[string]bool{"default": true}
+	for _, u := range users {
+		taken[u] = true
+	}
+	for _, a := range accounts {
+		switch {
+		case !accountName.MatchString(a.Name):
+			return errors.New("cannot make an account: its name begins with a letter and has letters, digits, _, - and . only")
+		case taken[a.Name]:
+			return fmt.Errorf("cannot make account %s: the name is taken", a.Name)
+		case len(a.Password) < 16:
+			return fmt.Errorf("cannot make account %s: its password has less than 16 characters", a.Name)
+		case a.Profile != "analyst" && a.Profile != "pipeline" && a.Profile != "default":
+			return fmt.Errorf("cannot make account %s: there is no profile of that name", a.Name)
+		}
+		taken[a.Name] = true
+		h := sha256.Sum256([]byte(a.Password))
+		d.Accounts = append(d.Accounts, accountData{a, hex.EncodeToString(h[:])})
+	}
+	return nil
 }
 
 // writeConfig writes config.xml and users.xml into dir and returns the path of the former.
@@ -102,6 +143,9 @@ func writeConfig(o Options, tcp, http int, secrets map[string]string) (string, e
 	for u, p := range secrets {
 		h := sha256.Sum256([]byte(p))
 		d.Hash[u] = hex.EncodeToString(h[:])
+	}
+	if err := d.add(o.Accounts); err != nil {
+		return "", err
 	}
 	for _, f := range []struct {
 		name string
@@ -156,6 +200,7 @@ var configXML = template.Must(template.New("config").Funcs(funcs).Parse(`<clickh
   </logger>
   <send_crash_reports><enabled>false</enabled></send_crash_reports>
   <access_control_improvements>
+    <users_without_row_policies_can_read_rows>true</users_without_row_policies_can_read_rows>
     <settings_constraints_replace_previous>true</settings_constraints_replace_previous>
     <select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>
     <select_from_information_schema_requires_grant>true</select_from_information_schema_requires_grant>
@@ -271,6 +316,8 @@ var usersXML = template.Must(template.New("users").Funcs(funcs).Parse(`<clickhou
       <quota>default</quota>
       <grants>
         <query>GRANT ALL ON mcpsiem.*</query>
+        <query>GRANT ALL ON mcpsiem_*.*</query>
+        <query>GRANT SET DEFINER ON *</query>
         <query>GRANT SELECT ON system.*</query>
         <query>GRANT TABLE ENGINE ON *</query>
       </grants>
@@ -319,6 +366,22 @@ var usersXML = template.Must(template.New("users").Funcs(funcs).Parse(`<clickhou
         <query>GRANT SELECT ON system.processes</query>
       </grants>
     </supervisor>
+{{- range .Accounts}}
+    <{{.Name}}>
+      <password_sha256_hex>{{.Hash}}</password_sha256_hex>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>{{.Profile}}</profile>
+      <quota>default</quota>
+      <grants>{{range .Grants}}
+        <query>{{x .}}</query>{{end}}
+      </grants>
+{{- if .Filters}}
+      <databases><mcpsiem>{{range $table, $filter := .Filters}}
+        <{{$table}}><filter>{{x $filter}}</filter></{{$table}}>{{end}}
+      </mcpsiem></databases>
+{{- end}}
+    </{{.Name}}>
+{{- end}}
   </users>
 </clickhouse>
 `))

@@ -30,6 +30,7 @@ type Options struct {
 	MemoryLimit int64  // bytes for the whole engine; default 1.5 GiB
 	Lib         string // from Ensure
 	Exe         string // program that calls Main first; default: this one
+	Accounts    []Account
 
 	// Log hears of restarts and failures; never of content. Nil for none.
 	Log func(msg string)

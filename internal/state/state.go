@@ -15,6 +15,9 @@
 //	log/              logs
 //	people.yaml       directory of people, services and agents; the operator's, optional
 //	budgets.yaml      budgets and limits; the operator's, optional
+//	retention.yaml    how long records are kept; the operator's, optional
+//	roles.yaml        people's accounts, written by `mcpsiem roles`; optional
+//	archive/          records that left the store and are kept on
 //	rules/            rules, macros and overrides; the operator's, optional
 //	allowlist.yaml    findings that do not alert; the operator's, optional
 package state
@@ -71,6 +74,12 @@ func (d Dir) Residency() string { return d.Path("residency.yaml") }
 // Rules is the folder of the operator's own rules.
 func (d Dir) Rules() string { return d.Path("rules") }
 
+// Retention is the path of the operator's retention policy.
+func (d Dir) Retention() string { return d.Path("retention.yaml") }
+
+// Roles is the path of the list of people's accounts.
+func (d Dir) Roles() string { return d.Path("roles.yaml") }
+
 // AllowList is the path of the operator's allow-list and maintenance windows.
 func (d Dir) AllowList() string { return d.Path("allowlist.yaml") }
 
@@ -79,22 +88,23 @@ func (d Dir) Secret(name string) string { return d.Path("secrets", name) }
 
 // Secrets that an installation holds. Tokens and passwords are 64 hex digits, keys are 32 bytes as 64 hex digits.
 const (
-	SecretOTLPToken      = "otlp.token"
-	SecretNATSPipeline   = "nats-pipeline.password"
-	SecretNATSViewer     = "nats-viewer.password"
-	SecretJetStreamKey   = "jetstream.key"
-	SecretMasterKey      = "master.key"   // pseudonyms and fingerprints of content
-	SecretIdentityKey    = "identity.key" // fingerprints of credentials
-	SecretClickHouseAdm  = "clickhouse-admin.password"
-	SecretClickHousePipe = "clickhouse-pipeline.password"
-	SecretClickHouseRead = "clickhouse-analyst.password"
-	SecretPage           = "page.token" // opens the built-in page
+	SecretOTLPToken        = "otlp.token"
+	SecretNATSPipeline     = "nats-pipeline.password"
+	SecretNATSViewer       = "nats-viewer.password"
+	SecretJetStreamKey     = "jetstream.key"
+	SecretMasterKey        = "master.key"   // pseudonyms and fingerprints of content
+	SecretIdentityKey      = "identity.key" // fingerprints of credentials
+	SecretClickHouseAdm    = "clickhouse-admin.password"
+	SecretClickHousePipe   = "clickhouse-pipeline.password"
+	SecretClickHouseRead   = "clickhouse-analyst.password"
+	SecretClickHouseRemove = "clickhouse-remover.password" // retention and erasure
+	SecretPage             = "page.token"                  // opens the built-in page
 )
 
 // Secrets lists every secret that Create generates.
 var Secrets = []string{
 	SecretOTLPToken, SecretNATSPipeline, SecretNATSViewer, SecretJetStreamKey, SecretMasterKey, SecretIdentityKey,
-	SecretClickHouseAdm, SecretClickHousePipe, SecretClickHouseRead, SecretPage,
+	SecretClickHouseAdm, SecretClickHousePipe, SecretClickHouseRead, SecretClickHouseRemove, SecretPage,
 }
 
 // Create makes the folder and whatever secrets are missing. It never replaces one that exists: a lost jetstream.key or

@@ -102,7 +102,8 @@ func (e *chExporter) checkSchema(ctx context.Context, c *ch.Client) error {
 	return nil
 }
 
-// insert sends a block and returns when it is stored. The same block, sent again within the server's window, is stored once.
+// insert sends a block and returns when it is stored. The same block, sent again with its token within the server's window, is stored once; without a
+// token the server compares nothing.
 func (e *chExporter) insert(ctx context.Context, s *slot, table, token string, in proto.Input) error {
 	if err := e.connect(ctx, s); err != nil {
 		return err
@@ -114,6 +115,8 @@ func (e *chExporter) insert(ctx context.Context, s *slot, table, token string, i
 	}
 	if token != "" {
 		settings = append(settings, ch.SettingInt("insert_deduplicate", 1), ch.Setting{Key: "insert_deduplication_token", Value: token, Important: true})
+	} else {
+		settings = append(settings, ch.SettingInt("insert_deduplicate", 0))
 	}
 	err := s.client.Do(ctx, ch.Query{Body: "INSERT INTO `" + e.cfg.Database + "`." + table + " " + in.Columns() + " VALUES", Input: in, Settings: settings})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/collector/component"
@@ -75,13 +76,40 @@ func (e *chExporter) consume(ctx context.Context, ld plog.Logs) error {
 		s.reset()
 		e.slots <- s
 	}()
-	var stored stored
-	if o, ok := streams.OriginFrom(ctx); ok && o.Redelivered {
-		var err error
-		if stored, err = e.lookUp(ctx, s, ld); err != nil {
-			return err
-		}
+	o, ok := streams.OriginFrom(ctx)
+	if !ok || !o.Redelivered {
+		return e.store(ctx, s, ld, stored{}, modes{once, once})
 	}
+	// An earlier try may have stored any part of the batch.
+	had, err := e.lookUp(ctx, s, ld)
+	if err != nil {
+		return err
+	}
+	if err := e.store(ctx, s, ld, had, modes{events: once, findings: again}); err != nil {
+		return err
+	}
+	// A server that was killed while it took a block may remember the block's token and not the block, and so take none of it now. What is
+	// still not there is sent without a token.
+	s.reset()
+	if had, err = e.lookUp(ctx, s, ld); err != nil || had.all {
+		return err
+	}
+	return e.store(ctx, s, ld, had, modes{again, again})
+}
+
+// mode says whether the server may recognise a block that it has had before.
+type mode bool
+
+const (
+	once  mode = false // with a token: a repetition changes nothing
+	again mode = true  // without: every row is stored, two of the same become one in a merge
+)
+
+// modes of a batch's records. Findings are few and their table keeps one of two that are the same.
+type modes struct{ events, findings mode }
+
+// store sends what of the batch is not stored already.
+func (e *chExporter) store(ctx context.Context, s *slot, ld plog.Logs, stored stored, m modes) error {
 	var ev event.Event
 	var fi finding.Finding
 	for _, rl := range ld.ResourceLogs().All() {
@@ -110,7 +138,7 @@ func (e *chExporter) consume(ctx context.Context, ld plog.Logs) error {
 				}
 				for _, b := range []block{s.events, s.findings} {
 					if b.rows() >= e.cfg.MaxInsertRows {
-						if err := e.flush(ctx, s, b); err != nil {
+						if err := e.flush(ctx, s, b, m); err != nil {
 							return err
 						}
 					}
@@ -119,7 +147,7 @@ func (e *chExporter) consume(ctx context.Context, ld plog.Logs) error {
 		}
 	}
 	for _, b := range []block{s.events, s.findings} {
-		if err := e.flush(ctx, s, b); err != nil {
+		if err := e.flush(ctx, s, b, m); err != nil {
 			return err
 		}
 	}
@@ -129,17 +157,27 @@ func (e *chExporter) consume(ctx context.Context, ld plog.Logs) error {
 	return nil
 }
 
-func (e *chExporter) flush(ctx context.Context, s *slot, b block) error {
+func (e *chExporter) flush(ctx context.Context, s *slot, b block, m modes) error {
 	if b.rows() == 0 {
 		return nil
 	}
-	err := e.insert(ctx, s, b.table(), token(b), b.input())
+	t, how := "", m.events
+	if b == block(s.findings) {
+		how = m.findings
+	}
+	if how == once {
+		t = token(b)
+	}
+	err := e.insert(ctx, s, b.table(), t, b.input())
 	b.reset()
 	return err
 }
 
 // stored are the ids of a batch that are in the store already.
-type stored struct{ events, findings map[uuid.UUID]bool }
+type stored struct {
+	events, findings map[uuid.UUID]bool
+	all              bool // nothing is missing
+}
 
 // lookUp asks for a batch that was delivered before: an earlier try may have stored any part of it.
 func (e *chExporter) lookUp(ctx context.Context, s *slot, ld plog.Logs) (out stored, err error) {
@@ -170,7 +208,12 @@ func (e *chExporter) lookUp(ctx context.Context, s *slot, ld plog.Logs) (out sto
 		}
 	}
 	if len(findings) > 0 {
-		out.findings, err = e.present(ctx, s, "finding_history", "finding_id", "revision = 0", findings)
+		if out.findings, err = e.present(ctx, s, "finding_history", "finding_id", "revision = 0", findings); err != nil {
+			return out, err
+		}
 	}
-	return out, err
+	missing := func(id uuid.UUID, in map[uuid.UUID]bool) bool { return !in[id] }
+	out.all = !slices.ContainsFunc(events, func(id uuid.UUID) bool { return missing(id, out.events) }) &&
+		!slices.ContainsFunc(findings, func(id uuid.UUID) bool { return missing(id, out.findings) })
+	return out, nil
 }

@@ -121,6 +121,34 @@ func TestBatchIsStoredOnce(t *testing.T) {
 	}
 }
 
+// A server that was killed while it took a block can remember the block's token and not have the rows: here it has the token, and the rows are
+// taken away.
+func TestTokenWithoutRows(t *testing.T) {
+	truncate(t, "events")
+	e := newTestExporter(t, testConfig())
+	g := newGenerator(9, time.Now())
+	ld := g.batch(500, 1)
+	if err := e.ConsumeLogs(t.Context(), ld); err != nil {
+		t.Fatal(err)
+	}
+	admin := storetest.Open(t, chdb.UserAdmin)
+	if err := admin.Exec(t.Context(), "ALTER TABLE mcpsiem.events DELETE WHERE 1 SETTINGS mutations_sync = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.ConsumeLogs(t.Context(), ld); err != nil { // the token alone: nothing is taken
+		t.Fatal(err)
+	}
+	if n := count(t, "SELECT count() FROM events"); n != 0 {
+		t.Fatalf("%d rows: the server has forgotten the token, and this test shows nothing", n)
+	}
+	if err := e.ConsumeLogs(redelivered(1), ld); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, "SELECT count() FROM events"); n != 500 {
+		t.Errorf("%d rows after the redelivery, want 500", n)
+	}
+}
+
 // A batch of which a part is stored already, in other blocks than now.
 func TestPartlyStoredBatch(t *testing.T) {
 	truncate(t, "events")

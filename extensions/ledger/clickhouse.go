@@ -47,8 +47,9 @@ func (t *table) open(ctx context.Context) error {
 		DialTimeout:  5 * time.Second,
 		MaxOpenConns: 1,
 		MaxIdleConns: 1,
-		// The insert has to be on disk when it returns.
-		Settings: clickhouse.Settings{"async_insert": 0},
+		// The insert has to be on disk when it returns. A server that was killed in the middle of one may remember the block and not have it, so that it
+		// would not take it again: repetitions are left to the table.
+		Settings: clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 0},
 	})
 	if err != nil {
 		return fmt.Errorf("cannot connect to ClickHouse: %w", err)

@@ -131,18 +131,45 @@ func (d *DB) insertLeaves(ctx context.Context, tenant string, leaves []Leaf, tok
 		hash.Append(l.Hash[:])
 		salt.Append(l.Salt[:])
 	}
-	if err := d.insert(ctx, "seal_salts", token, proto.Input{{Name: "tenant", Data: tenants}, {Name: "leaf_index", Data: index}, {Name: "salt", Data: salt}}); err != nil {
+	var of string
+	if n := len(leaves); n > 0 {
+		of = fmt.Sprintf("tenant = %s AND leaf_index >= %d AND leaf_index <= %d", lit(tenant), leaves[0].Index, leaves[n-1].Index)
+	}
+	if err := d.insert(ctx, "seal_salts", token, of, len(leaves), proto.Input{{Name: "tenant", Data: tenants}, {Name: "leaf_index", Data: index}, {Name: "salt", Data: salt}}); err != nil {
 		return err
 	}
-	return d.insert(ctx, "seal_leaves", token, proto.Input{{Name: "tenant", Data: tenants}, {Name: "leaf_index", Data: index}, {Name: "kind", Data: kind}, {Name: "id", Data: id},
+	return d.insert(ctx, "seal_leaves", token, of, len(leaves), proto.Input{{Name: "tenant", Data: tenants}, {Name: "leaf_index", Data: index}, {Name: "kind", Data: kind}, {Name: "id", Data: id},
 		{Name: "ts", Data: ts}, {Name: "stream_seq", Data: seq}, {Name: "canonical_version", Data: version}, {Name: "leaf_hash", Data: hash}})
 }
 
-func (d *DB) insert(ctx context.Context, table, token string, in proto.Input) error {
-	return d.do(ctx, "write to "+table, ch.Query{Body: "INSERT INTO " + d.table(table) + " " + in.Columns() + " VALUES", Input: in, Settings: []ch.Setting{
+// insert stores rows, of which there are to be n that meet the condition of afterwards. A server that was killed while it took a block may remember the
+// block's token and not the block, and so take none of it when it comes again: then it is sent without a token.
+func (d *DB) insert(ctx context.Context, table, token, of string, n int, in proto.Input) error {
+	settings := []ch.Setting{
 		ch.SettingInt("async_insert", 0), ch.SettingInt("throw_on_max_partitions_per_insert_block", 0), ch.SettingInt("insert_deduplicate", 1),
 		{Key: "insert_deduplication_token", Value: token, Important: true},
-	}})
+	}
+	q := ch.Query{Body: "INSERT INTO " + d.table(table) + " " + in.Columns() + " VALUES", Input: in, Settings: settings}
+	if err := d.do(ctx, "write to "+table, q); err != nil {
+		return err
+	}
+	var have proto.ColUInt64
+	there := uint64(0)
+	err := d.do(ctx, "count "+table, ch.Query{
+		Body:   "SELECT count() AS n FROM " + d.table(table) + " WHERE " + of,
+		Result: proto.Results{{Name: "n", Data: &have}},
+		OnResult: func(context.Context, proto.Block) error {
+			for _, x := range have {
+				there += x
+			}
+			return nil
+		},
+	})
+	if err != nil || there >= uint64(n) {
+		return err
+	}
+	q.Settings = append(settings[:2:2], ch.SettingInt("insert_deduplicate", 0))
+	return d.do(ctx, "write to "+table, q)
 }
 
 // SignedCheckpoint is a checkpoint as the store keeps it.
@@ -168,7 +195,7 @@ func (d *DB) insertCheckpoint(ctx context.Context, c SignedCheckpoint) error {
 	ev.Append(c.EventsSeq)
 	fi.Append(c.FindingsSeq)
 	nt.Append(string(c.Note))
-	return d.insert(ctx, "seal_checkpoints", fmt.Sprintf("%s-%d", c.Checkpoint.Origin, c.Checkpoint.Size), proto.Input{{Name: "tenant", Data: tenant}, {Name: "size", Data: size},
+	return d.insert(ctx, "seal_checkpoints", fmt.Sprintf("%s-%d", c.Checkpoint.Origin, c.Checkpoint.Size), fmt.Sprintf("tenant = %s AND size = %d", lit(c.Tenant), c.Checkpoint.Size), 1, proto.Input{{Name: "tenant", Data: tenant}, {Name: "size", Data: size},
 		{Name: "root", Data: root}, {Name: "origin", Data: origin}, {Name: "signed_at", Data: at}, {Name: "events_seq", Data: ev}, {Name: "findings_seq", Data: fi}, {Name: "note", Data: nt}})
 }
 

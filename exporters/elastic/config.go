@@ -77,7 +77,7 @@ func (a Auth) Validate() error {
 		if a.Username == "" || strings.ContainsAny(a.Username, ":\r\n") {
 			return errors.New("username must be set with password, and hold no colon")
 		}
-		if err := a.Password.Validate(); err != nil {
+		if err := a.Password.Required(); err != nil {
 			return fmt.Errorf("password: %w", err)
 		}
 	}

@@ -257,8 +257,9 @@ func (s *Server) root(w http.ResponseWriter) {
 
 func (s *Server) store(w http.ResponseWriter, r *http.Request, path string) {
 	b, err := io.ReadAll(r.Body)
-	if err != nil || !json.Valid(b) {
-		fail(w, 400, "parse_exception", "request body is required")
+	stream := strings.HasPrefix(path, "_data_stream/")
+	if err != nil || stream != (len(b) == 0) || !stream && !json.Valid(b) {
+		fail(w, 400, "parse_exception", "request body is required, or must be absent")
 		return
 	}
 	if s.Flavour == "opensearch" && strings.HasPrefix(path, "_ilm/") || s.Flavour != "opensearch" && strings.HasPrefix(path, "_plugins/") || s.Flavour == "serverless" && strings.HasPrefix(path, "_ilm/") {
@@ -267,6 +268,11 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request, path string) {
 	}
 	s.mu.Lock()
 	_, there := s.put[path]
+	if there && stream {
+		s.mu.Unlock()
+		fail(w, 400, "resource_already_exists_exception", "data_stream ["+path+"] already exists")
+		return
+	}
 	s.put[path] = b
 	s.order = append(s.order, path)
 	s.mu.Unlock()

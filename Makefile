@@ -9,6 +9,7 @@ LDFLAGS     := -s -w -X github.com/mcpsiem/mcpsiem/internal/distro.Version=$(VER
 GOBUILD     := go build -ldflags '$(LDFLAGS)'
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
+OPENSEARCH  := $(CACHE)/opensearch-2.19.1
 BENCHTIME   ?= 1s
 FUZZTIME    ?= 20s
 
@@ -42,6 +43,7 @@ test: build test/demo/npm/node_modules ## every test, real engines and real serv
 	go vet ./...
 	go test -timeout 10m ./...
 	cd test/bench/hec && go test ./... # the Splunk exporter against contrib's HEC receiver
+	cd test/deploy && go test ./... # compose, chart, units and release configuration, with the tools that read them
 	go build -o bin/demo ./test/demo
 	bin/demo
 
@@ -85,6 +87,12 @@ appinspect: ## Splunk's own inspection of the add-on and the app (needs python3;
 	  '$(CACHE)/appinspect/bin/splunk-appinspect' inspect deploy/splunk/$$app --mode precert | awk '/Report Summary/ {p=1} p'; \
 	  '$(CACHE)/appinspect/bin/splunk-appinspect' inspect deploy/splunk/$$app --mode precert | grep -qE '^ *failure: +0$$' || exit 1; done
 
+.PHONY: test-elastic
+test-elastic: ## the Elastic exporter, its templates and setup against a real OpenSearch (needs java 17 and maven; jars from Maven Central go into the cache)
+	@test -f '$(OPENSEARCH)/OpenSearchNode.class' || { mvn -q -B -f deploy/elastic/node/pom.xml dependency:copy-dependencies -DoutputDirectory='$(OPENSEARCH)/lib' && \
+	  javac -cp '$(OPENSEARCH)/lib/*' -d '$(OPENSEARCH)' deploy/elastic/node/OpenSearchNode.java; }
+	MCPSIEM_OPENSEARCH_CLASSPATH='$(OPENSEARCH):$(OPENSEARCH)/lib/*' go test -tags opensearch -count=1 -timeout 20m -v ./deploy/elastic
+
 .PHONY: train
 train: ## train the text scorer on labelled data: make train DATA=DIR (internal/textscore/README.md)
 	go run ./internal/textscore/train --data $(DATA) --out internal/textscore/weights.bin
@@ -92,6 +100,15 @@ train: ## train the text scorer on labelled data: make train DATA=DIR (internal/
 .PHONY: generate
 generate: ## regenerate code, schemas and references from schemas/*.yaml
 	go generate ./schemas
+	go generate ./internal/configdoc
+
+.PHONY: helm-config
+helm-config: ## copy the role configurations into the Helm chart
+	cp $(addprefix deploy/config/,ingest.yaml enrich.yaml detect.yaml store.yaml seal.yaml tls.yaml) deploy/helm/mcpsiem/config/
+
+.PHONY: man
+man: ## manual pages of mcpsiem into dist/man
+	go run -tags manual -ldflags '$(LDFLAGS)' ./cmd/mcpsiem man dist/man
 
 .PHONY: clean
 clean: ## remove bin/ and installed npm packages

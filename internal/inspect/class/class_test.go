@@ -140,6 +140,9 @@ func TestClasses(t *testing.T) {
 	f("terraform_token", "abcdefghij1234.atlasv1."+strings.Repeat("aB3d", 16), "t=abcdefghij1234.atlasv1."+strings.Repeat("aB3d", 16), "")
 	f("mailchimp_key", "0123456789abcdef0123456789abcdef-us13", "0123456789abcdef0123456789abcdef-us13", "contact-us13")
 	f("command_password", "S3cret!", "psexec \\\\host -u bob -p S3cret! cmd", "psexec docs")
+	f("secret", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "aws_secret_access_key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "aws_secret_access_key=YOUR_SECRET_ACCESS_KEY_HERE")
+	f("secret", "a8F3kq90ZmPl2x7Qexample", "api_key: a8F3kq90ZmPl2x7Qexample", "api_key: example-key-for-the-docs-1")
+	f("secret", "sample9f86d081884c7d659a2feaa0c55ad015", "api_key: sample9f86d081884c7d659a2feaa0c55ad015", "api_key: my_sample_api_key_goes_here_1")
 	f("secret", "hunter2!", "password = \"hunter2!\"", "password = \"${PASSWORD}\" and password: required")
 	f("secret", "a8F3kq90ZmPl2", "api_key: a8F3kq90ZmPl2", "token_count: 123456789, api_key: your_api_key_here1, issue_key: PROJ-1234")
 }

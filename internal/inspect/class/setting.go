@@ -249,9 +249,15 @@ func harmlessSuffix(s []byte) bool {
 var notValues = [][]byte{[]byte("null"), []byte("none"), []byte("nil"), []byte("true"), []byte("false"), []byte("undefined"), []byte("string"), []byte("required"), []byte("optional"), []byte("str"), []byte("password"),
 	[]byte("secret"), []byte("token"), []byte("value"), []byte("text"), []byte("number"), []byte("object"), []byte("array"), []byte("boolean"), []byte("redacted"), []byte("hidden"), []byte("masked"), []byte("default"), []byte("empty"), []byte("not-set"), []byte("unset"), []byte("int"), []byte("bool")}
 
-// placeholders are found inside values of documentation.
-var placeholders = [][]byte{[]byte("your"), []byte("example"), []byte("xxxx"), []byte("****"), []byte("..."), []byte("placeholder"), []byte("<"), []byte("${"), []byte("{{"), []byte("$("), []byte("insert"), []byte("replace"),
-	[]byte("my_"), []byte("my-"), []byte("sample"), []byte("dummy"), []byte("getenv"), []byte("process.env"), []byte("environ"), []byte("secrets.")}
+// placeholders are found inside what stands for a value.
+var placeholders = [][]byte{[]byte("xxxx"), []byte("****"), []byte("..."), []byte("<"), []byte("${"), []byte("{{"), []byte("$("), []byte("getenv"), []byte("process.env"), []byte("environ"), []byte("secrets.")}
+
+// examples are words of values in documentation. They stand in real values too, by chance or because somebody put them there: where the rest is
+// random by itself, it is a value (AWS's wJalr…EXAMPLEKEY is one).
+var examples = [][]byte{[]byte("your"), []byte("example"), []byte("placeholder"), []byte("insert"), []byte("replace"), []byte("my_"), []byte("my-"), []byte("sample"), []byte("dummy")}
+
+// minRest is how long the rest beside such a word must be, bytes.
+const minRest = 16
 
 func variable(v []byte) bool {
 	if len(v) == 0 {
@@ -280,7 +286,31 @@ func variable(v []byte) bool {
 			return true
 		}
 	}
+	for _, p := range examples {
+		if i := bytes.Index(low[:n], p); i >= 0 {
+			rest := v[:i]
+			if after := v[i+len(p):]; len(after) > len(rest) {
+				rest = after
+			}
+			return !coincident(rest)
+		}
+	}
 	return false
+}
+
+// coincident says that what stands beside a word of documentation is random by itself: of all kinds of characters, or rich in digits.
+func coincident(rest []byte) bool {
+	if len(rest) < minRest || !random(rest) {
+		return false
+	}
+	digits := 0
+	for _, c := range rest {
+		if isDigit(c) {
+			digits++
+		}
+	}
+	h := has(rest)
+	return digits > 0 && h&cLower != 0 && h&cUpper != 0 || 5*digits >= len(rest)
 }
 
 func plausible(v []byte, kind strength, quoted, loose, prose bool) bool {

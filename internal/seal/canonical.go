@@ -84,9 +84,10 @@ func newTable(kind, name, stream, id string, columns []columnSpec) *table {
 
 // column reads one column of a block. app appends the value of a row, or returns dst as it is where that is the default.
 type column struct {
-	name string // with quotes and colon
-	data proto.ColResult
-	app  func(dst []byte, row int) []byte
+	name  string // with quotes and colon
+	data  proto.ColResult
+	begin func() bool // called with each block before app: whether any row of it may hold more than the default
+	app   func(dst []byte, row int) []byte
 }
 
 // newColumn returns nil for a type that version 1 does not know.
@@ -101,15 +102,11 @@ func newColumn(s columnSpec) *column {
 	}
 	switch typ {
 	case "LowCardinality(String)":
-		d := new(proto.ColStr).LowCardinality()
-		c.data, c.app = d, func(dst []byte, i int) []byte {
-			if v := d.Row(i); v != "" {
-				return appendString(dst, v)
-			}
-			return dst
-		}
+		d := newLowText()
+		c.data, c.begin, c.app = d, d.begin, func(dst []byte, i int) []byte { return append(dst, d.form(i)...) }
 	case "String":
 		d := new(proto.ColStr)
+		c.begin = func() bool { return len(d.Buf) > 0 }
 		c.data, c.app = d, func(dst []byte, i int) []byte {
 			if v := d.Row(i); v != "" {
 				return appendString(dst, v)
@@ -120,6 +117,7 @@ func newColumn(s columnSpec) *column {
 		d := new(proto.ColFixedStr)
 		n, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(typ, "FixedString("), ")"))
 		d.SetSize(n)
+		c.begin = func() bool { return slices.ContainsFunc(d.Buf, func(b byte) bool { return b != 0 }) }
 		c.data, c.app = d, func(dst []byte, i int) []byte {
 			v := d.Row(i)
 			for _, b := range v {
@@ -133,6 +131,7 @@ func newColumn(s columnSpec) *column {
 		}
 	case "UUID":
 		d := new(proto.ColUUID)
+		c.begin = func() bool { return anyOf(*d) }
 		c.data, c.app = d, func(dst []byte, i int) []byte {
 			if v := (*d)[i]; v != uuid.Nil {
 				return appendUUID(dst, v)
@@ -144,6 +143,7 @@ func newColumn(s columnSpec) *column {
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendBig(dst, int64(d.Data[i])) }
 	case "UInt64":
 		d := new(proto.ColUInt64)
+		c.begin = func() bool { return anyOf(*d) }
 		c.data, c.app = d, func(dst []byte, i int) []byte {
 			if v := (*d)[i]; v != 0 {
 				dst = append(dst, '"')
@@ -154,21 +154,27 @@ func newColumn(s columnSpec) *column {
 		}
 	case "Int64":
 		d := new(proto.ColInt64)
+		c.begin = func() bool { return anyOf(*d) }
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendBig(dst, (*d)[i]) }
 	case "UInt32":
 		d := new(proto.ColUInt32)
+		c.begin = func() bool { return anyOf(*d) }
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendSmall(dst, int64((*d)[i])) }
 	case "Int32":
 		d := new(proto.ColInt32)
+		c.begin = func() bool { return anyOf(*d) }
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendSmall(dst, int64((*d)[i])) }
 	case "UInt16":
 		d := new(proto.ColUInt16)
+		c.begin = func() bool { return anyOf(*d) }
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendSmall(dst, int64((*d)[i])) }
 	case "UInt8":
 		d := new(proto.ColUInt8)
+		c.begin = func() bool { return anyOf(*d) }
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendSmall(dst, int64((*d)[i])) }
 	case "Bool":
 		d := new(proto.ColBool)
+		c.begin = func() bool { return anyOf(*d) }
 		c.data, c.app = d, func(dst []byte, i int) []byte {
 			if (*d)[i] {
 				return append(dst, "true"...)
@@ -177,6 +183,7 @@ func newColumn(s columnSpec) *column {
 		}
 	case "Float64":
 		d := new(proto.ColFloat64)
+		c.begin = func() bool { return anyOf(*d) }
 		c.data, c.app = d, func(dst []byte, i int) []byte {
 			if v := (*d)[i]; v != 0 {
 				return appendFloat(dst, v)
@@ -185,6 +192,7 @@ func newColumn(s columnSpec) *column {
 		}
 	case "Float32":
 		d := new(proto.ColFloat32)
+		c.begin = func() bool { return anyOf(*d) }
 		c.data, c.app = d, func(dst []byte, i int) []byte {
 			if v := (*d)[i]; v != 0 {
 				return appendFloat(dst, float64(v))
@@ -193,24 +201,46 @@ func newColumn(s columnSpec) *column {
 		}
 	case "Array(LowCardinality(String))":
 		d := proto.NewArray(new(proto.ColStr).LowCardinality())
+		c.begin = func() bool { return items(d.Offsets) }
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendArray(dst, d.Row(i), appendString) }
 	case "Array(String)":
 		d := proto.NewArray(new(proto.ColStr))
+		c.begin = func() bool { return items(d.Offsets) }
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendArray(dst, d.Row(i), appendString) }
 	case "Array(UUID)":
 		d := proto.NewArray(new(proto.ColUUID))
+		c.begin = func() bool { return items(d.Offsets) }
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendArray(dst, d.Row(i), appendUUID) }
 	case "Map(LowCardinality(String), String)":
 		d := proto.NewMap(new(proto.ColStr).LowCardinality(), new(proto.ColStr))
+		c.begin = func() bool { return items(d.Offsets) }
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendMap(dst, d.RowKV(i), appendString) }
 	case "Map(LowCardinality(String), Float64)":
 		d := proto.NewMap(new(proto.ColStr).LowCardinality(), new(proto.ColFloat64))
+		c.begin = func() bool { return items(d.Offsets) }
 		c.data, c.app = d, func(dst []byte, i int) []byte { return appendMap(dst, d.RowKV(i), appendFloat) }
 	default:
 		return nil
 	}
+	if c.begin == nil {
+		c.begin = func() bool { return true }
+	}
 	return c
 }
+
+// anyOf says that one of the values is not its type's default.
+func anyOf[T comparable](list []T) bool {
+	var none T
+	for _, v := range list {
+		if v != none {
+			return true
+		}
+	}
+	return false
+}
+
+// items says that a list or map of the block has an item, from where the lists end.
+func items(ends []uint64) bool { return len(ends) > 0 && ends[len(ends)-1] > 0 }
 
 func appendBig(dst []byte, v int64) []byte {
 	if v == 0 {
@@ -253,6 +283,14 @@ func appendUUID(dst []byte, u uuid.UUID) []byte {
 	return append(dst, '"')
 }
 
+// plain are the bytes that stand for themselves in a JSON string.
+var plain = func() (t [256]bool) {
+	for b := range t {
+		t[b] = b >= 0x20 && b != '"' && b != '\\'
+	}
+	return t
+}()
+
 const hexDigits = "0123456789abcdef"
 
 func appendString(dst []byte, s string) []byte {
@@ -265,7 +303,7 @@ func appendString(dst []byte, s string) []byte {
 	from := 0
 	for i := 0; i < len(s); i++ {
 		b := s[i]
-		if b >= 0x20 && b != '"' && b != '\\' {
+		if plain[b] {
 			continue
 		}
 		dst = append(dst, s[from:i]...)
@@ -296,8 +334,11 @@ func appendArray[T any](dst []byte, v []T, app func([]byte, T) []byte) []byte {
 	if len(v) == 0 {
 		return dst
 	}
+	dst = append(dst, '[')
 	for i, x := range v {
-		dst = append(dst, map[bool]byte{true: '[', false: ','}[i == 0])
+		if i > 0 {
+			dst = append(dst, ',')
+		}
 		dst = app(dst, x)
 	}
 	return append(dst, ']')
@@ -317,8 +358,11 @@ func appendMap[V any](dst []byte, kv []proto.KV[string, V], app func([]byte, V) 
 		}
 		return append(dst, ']')
 	}
+	dst = append(dst, '{')
 	for i, x := range kv {
-		dst = append(dst, map[bool]byte{true: '{', false: ','}[i == 0])
+		if i > 0 {
+			dst = append(dst, ',')
+		}
 		dst = appendString(dst, x.Key)
 		dst = append(dst, ':')
 		dst = app(dst, x.Value)
@@ -328,6 +372,13 @@ func appendMap[V any](dst []byte, kv []proto.KV[string, V], app func([]byte, V) 
 
 // sortedKeys sorts kv by the keys' UTF-16 code units and returns nil, with kv as it was, where a key repeats or is no text.
 func sortedKeys[V any](kv []proto.KV[string, V]) []proto.KV[string, V] {
+	ordered := true // as ours are: nothing to sort, and no key repeats
+	for i, x := range kv {
+		ordered = ordered && utf8.ValidString(x.Key) && (i == 0 || compareUTF16(kv[i-1].Key, x.Key) < 0)
+	}
+	if ordered {
+		return kv
+	}
 	seen := make(map[string]bool, len(kv))
 	for _, x := range kv {
 		if seen[x.Key] || !utf8.ValidString(x.Key) {

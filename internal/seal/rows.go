@@ -3,6 +3,7 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -30,25 +31,28 @@ type Row struct {
 	Canonical []byte
 	Anchor    bool // the record of a checkpoint
 
-	cols []*column
-	at   int
+	set *columnSet
+	at  int
 }
 
 // Cell is the value of a column as the canonical form has it, without quotes; empty where it is the default or there is none.
 func (r *Row) Cell(name string) string {
-	for _, c := range r.cols {
-		if c.name == `"`+name+`":` {
-			b := c.app(nil, r.at)
-			if len(b) > 1 && b[0] == '"' {
-				var s string
-				if json.Unmarshal(b, &s) == nil {
-					return s
-				}
-			}
-			return string(b)
+	c := r.set.byName[name]
+	if c == nil {
+		return ""
+	}
+	var buf [256]byte
+	b := c.app(buf[:0], r.at)
+	if len(b) > 1 && b[0] == '"' {
+		if bytes.IndexByte(b, '\\') < 0 {
+			return string(b[1 : len(b)-1])
+		}
+		var s string
+		if json.Unmarshal(b, &s) == nil {
+			return s
 		}
 	}
-	return ""
+	return string(b)
 }
 
 // ActionCheckpoint is the audit action of a checkpoint's record.
@@ -58,6 +62,77 @@ const ActionCheckpoint = "seal.checkpoint"
 type DB struct {
 	cfg    store.Config
 	client *ch.Client
+	sets   map[*table]*columnSet
+}
+
+// columnSet is what rows of a table are read into. It is used again: a step would make some hundred buffers of its own.
+type columnSet struct {
+	names          string
+	result         proto.Results
+	columns        []*column
+	active         []*column // of the block
+	byName         map[string]*column
+	tenant, action *lowText // action is nil where the table has none
+	id             *proto.ColUUID
+	ts             *proto.ColDateTime64
+	seq            *proto.ColUInt64
+	body           *proto.ColStr // nil where the table has none
+}
+
+// maxKept is how many bytes of bodies the buffer may have that is kept between queries.
+const maxKept = 4 << 20
+
+func (d *DB) columnsOf(t *table) (*columnSet, error) {
+	if set := d.sets[t]; set != nil {
+		return set, nil
+	}
+	set := &columnSet{byName: map[string]*column{}, active: []*column{}}
+	var names []string
+	for _, s := range t.columns {
+		c := newColumn(s)
+		if c == nil {
+			return nil, fmt.Errorf("BUG: the canonical form does not know columns of type %s", s.typ)
+		}
+		names = append(names, "`"+s.name+"`")
+		set.columns = append(set.columns, c)
+		set.byName[s.name] = c
+		set.result = append(set.result, proto.ResultColumn{Name: s.name, Data: c.data})
+		switch s.name {
+		case "tenant":
+			set.tenant = c.data.(*lowText)
+		case "audit_action":
+			set.action = c.data.(*lowText)
+		case t.id:
+			set.id = c.data.(*proto.ColUUID)
+		case "ts":
+			set.ts = c.data.(*proto.ColDateTime64)
+		case "stream_seq":
+			set.seq = c.data.(*proto.ColUInt64)
+		case "body":
+			set.body = c.data.(*proto.ColStr)
+		}
+	}
+	set.names = strings.Join(names, ", ")
+	if d.sets == nil {
+		d.sets = map[*table]*columnSet{}
+	}
+	d.sets[t] = set
+	return set, nil
+}
+
+// begin takes over a block and returns the columns of which a row may hold more than the default: most columns are empty in most blocks. It
+// returns nil for a block that is damaged.
+func (s *columnSet) begin() []*column {
+	s.active = s.active[:0]
+	for _, c := range s.columns {
+		if c.begin() {
+			s.active = append(s.active, c)
+		}
+		if l, ok := c.data.(*lowText); ok && l.damaged {
+			return nil
+		}
+	}
+	return s.active
 }
 
 // NewDB connects when it is first used. An account that has `final` forced on sees no second copy of a row, so that one which checks rows
@@ -146,46 +221,29 @@ func tableOf(kind string) *table {
 // ClickHouse has not merged yet come as often as they are there.
 func (d *DB) Rows(ctx context.Context, kind, where, order string, f func(*Row) error) error {
 	t := tableOf(kind)
-	var names []string
-	var cols []*column
-	var res proto.Results
-	var tenant *proto.ColLowCardinality[string]
-	var action *proto.ColLowCardinality[string]
-	var id *proto.ColUUID
-	var ts *proto.ColDateTime64
-	var seq *proto.ColUInt64
-	for _, s := range t.columns {
-		c := newColumn(s)
-		if c == nil {
-			return fmt.Errorf("BUG: the canonical form does not know columns of type %s", s.typ)
-		}
-		names = append(names, "`"+s.name+"`")
-		cols = append(cols, c)
-		res = append(res, proto.ResultColumn{Name: s.name, Data: c.data})
-		switch s.name {
-		case "tenant":
-			tenant = c.data.(*proto.ColLowCardinality[string])
-		case "audit_action":
-			action = c.data.(*proto.ColLowCardinality[string])
-		case t.id:
-			id = c.data.(*proto.ColUUID)
-		case "ts":
-			ts = c.data.(*proto.ColDateTime64)
-		case "stream_seq":
-			seq = c.data.(*proto.ColUInt64)
-		}
+	set, err := d.columnsOf(t)
+	if err != nil {
+		return err
 	}
 	head := fmt.Sprintf(`{"_table":"%s","_v":%d`, t.name, CanonicalVersion)
 	row := Row{Kind: t.kind}
 	var stop error
 	q := ch.Query{
-		Body:     "SELECT " + strings.Join(names, ", ") + " FROM " + d.table(t.name) + " WHERE " + where + " " + order,
-		Result:   res,
+		Body:     "SELECT " + set.names + " FROM " + d.table(t.name) + " WHERE " + where + " " + order,
+		Result:   set.result,
 		Settings: []ch.Setting{ch.SettingInt("max_block_size", 8192)},
 		OnResult: func(_ context.Context, b proto.Block) error {
+			if b.Rows == 0 {
+				return nil
+			}
+			active := set.begin()
+			if active == nil {
+				stop = fmt.Errorf("cannot read stored rows of %s: a block from ClickHouse is damaged", t.name)
+				return stop
+			}
 			for i := range b.Rows {
 				line := append(row.Canonical[:0], head...)
-				for _, c := range cols {
+				for _, c := range active {
 					at := len(line)
 					line = append(line, ',')
 					line = append(line, c.name...)
@@ -195,9 +253,9 @@ func (d *DB) Rows(ctx context.Context, kind, where, order string, f func(*Row) e
 					}
 				}
 				row.Canonical = append(line, '}')
-				row.Tenant, row.ID, row.Time, row.StreamSeq = tenant.Row(i), (*id)[i], int64(ts.Data[i]), (*seq)[i]
-				row.cols, row.at = cols, i
-				row.Anchor = action != nil && action.Row(i) == ActionCheckpoint
+				row.Tenant, row.ID, row.Time, row.StreamSeq = set.tenant.text(i), (*set.id)[i], int64(set.ts.Data[i]), (*set.seq)[i]
+				row.set, row.at = set, i
+				row.Anchor = set.action != nil && set.action.text(i) == ActionCheckpoint
 				if err := f(&row); err != nil {
 					stop = err
 					return err
@@ -206,7 +264,10 @@ func (d *DB) Rows(ctx context.Context, kind, where, order string, f func(*Row) e
 			return nil
 		},
 	}
-	err := d.do(ctx, "read stored rows of "+t.name, q)
+	err = d.do(ctx, "read stored rows of "+t.name, q)
+	if set.body != nil && cap(set.body.Buf) > maxKept {
+		delete(d.sets, t)
+	}
 	if stop != nil {
 		return stop
 	}

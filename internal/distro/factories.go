@@ -21,6 +21,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/exporters/elastic"
 	jetstreamexporter "github.com/mcpsiem/mcpsiem/exporters/jetstream"
 	"github.com/mcpsiem/mcpsiem/exporters/ocsf"
+	"github.com/mcpsiem/mcpsiem/exporters/otlp"
 	"github.com/mcpsiem/mcpsiem/exporters/parquet"
 	"github.com/mcpsiem/mcpsiem/exporters/splunkhec"
 	"github.com/mcpsiem/mcpsiem/extensions/ledger"
@@ -62,6 +63,7 @@ func Factories() (f otelcol.Factories, err error) {
 		jetstreamexporter.NewFactory(),
 		clickhouseexporter.NewFactory(),
 		ocsf.NewFactory(),
+		otlp.NewFactory(),
 		parquet.NewFactory(),
 		splunkhec.NewFactory(),
 		elastic.NewFactory(),

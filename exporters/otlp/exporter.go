@@ -1,0 +1,190 @@
+// Package otlp is the exporter that gives records as OTLP logs to any backend of OpenTelemetry, and answers for each of them.
+package otlp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.uber.org/zap"
+
+	"github.com/mcpsiem/mcpsiem/internal/sink"
+	"github.com/mcpsiem/mcpsiem/internal/streams"
+)
+
+type otlpExporter struct {
+	cfg    *Config
+	log    *zap.Logger
+	tel    *sink.Telemetry
+	filter *sink.Filter
+	done   *sink.Confirmed
+	gate   sink.Gate
+	client client
+	host   component.Host
+
+	mu     sync.Mutex
+	said   time.Time // when a complaint was last logged
+	broken bool
+}
+
+func newExporter(set exporter.Settings, cfg *Config) (*otlpExporter, error) {
+	filter, err := cfg.Route.Compile()
+	if err != nil {
+		return nil, err
+	}
+	tel, err := sink.NewTelemetry(set.MeterProvider, set.ID.String())
+	if err != nil {
+		return nil, err
+	}
+	return &otlpExporter{cfg: cfg, log: set.Logger, tel: tel, filter: filter, done: sink.NewConfirmed(0)}, nil
+}
+
+func (e *otlpExporter) start(ctx context.Context, host component.Host) (err error) {
+	e.host = host
+	if e.client, err = newClient(ctx, e.cfg); err != nil {
+		return fmt.Errorf("cannot start the otlp exporter: %w", err)
+	}
+	return nil
+}
+
+func (e *otlpExporter) shutdown(context.Context) error {
+	if e.client != nil {
+		e.client.close()
+	}
+	return nil
+}
+
+// request is one request in the making.
+type request struct {
+	ld      plog.Logs
+	records plog.LogRecordSlice
+	index   []int    // in the batch, of each record
+	keys    []string // of each record
+	size    int
+}
+
+func (e *otlpExporter) newRequest() *request {
+	r := &request{ld: plog.NewLogs()}
+	rl := r.ld.ResourceLogs().AppendEmpty()
+	rl.SetSchemaUrl(schemaURL)
+	rl.Resource().Attributes().PutStr("service.name", e.cfg.Service)
+	sl := rl.ScopeLogs().AppendEmpty()
+	sl.Scope().SetName(scopeName)
+	sl.SetSchemaUrl(schemaURL)
+	r.records = sl.LogRecords()
+	return r
+}
+
+// half makes two requests of one.
+func (e *otlpExporter) half(r *request) (a, b *request) {
+	a, b = e.newRequest(), e.newRequest()
+	for i := range r.records.Len() {
+		to := a
+		if i >= r.records.Len()/2 {
+			to = b
+		}
+		r.records.At(i).CopyTo(to.records.AppendEmpty())
+		to.index, to.keys = append(to.index, r.index[i]), append(to.keys, r.keys[i])
+	}
+	return a, b
+}
+
+// consume returns nil when the backend has taken every record of the batch.
+func (e *otlpExporter) consume(ctx context.Context, ld plog.Logs) error {
+	batch := e.done.Batch(ctx)
+	var refusals sink.Refusals
+	var sizer plog.ProtoMarshaler
+	var requests []*request
+	skipped := 0
+	for rec := range sink.NewReader(e.filter, e.tel).Read(ctx, ld) {
+		if batch.Has(rec) {
+			skipped++
+			continue
+		}
+		lr := plog.NewLogRecord()
+		put(rec, lr, e.cfg.Message)
+		size := sizer.LogRecordSize(lr)
+		if n := len(requests); n == 0 || requests[n-1].records.Len() >= e.cfg.MaxRecords || requests[n-1].size+size > e.cfg.MaxBytes {
+			requests = append(requests, e.newRequest())
+		}
+		r := requests[len(requests)-1]
+		lr.MoveTo(r.records.AppendEmpty())
+		r.index, r.keys, r.size = append(r.index, rec.Index), append(r.keys, rec.Key()), r.size+size+8
+	}
+	var err error
+	for len(requests) > 0 && err == nil {
+		r := requests[0]
+		requests = requests[1:]
+		var v verdict
+		var reason string
+		if v, reason, err = e.send(ctx, r); err != nil {
+			break
+		}
+		switch {
+		case v == accepted:
+			e.tel.Delivered(ctx, len(r.keys), true)
+			for _, k := range r.keys {
+				batch.Add(k)
+			}
+		case v == operators:
+			err = streams.WithReason(fmt.Errorf("%s does not take records (%s): check endpoint, protocol and headers", e.cfg.Endpoint, reason), reason)
+		case v == partly || len(r.keys) == 1:
+			for _, i := range r.index {
+				refusals.Add(i, reason)
+			}
+		default:
+			a, b := e.half(r)
+			requests = append([]*request{a, b}, requests...)
+		}
+	}
+	e.tel.Skipped(ctx, skipped)
+	if err != nil {
+		if ctx.Err() == nil {
+			e.complain(err)
+		}
+		return batch.Failed(err)
+	}
+	e.works()
+	batch.Done()
+	refusals.Count(ctx, e.tel)
+	return refusals.Err(ld)
+}
+
+func (e *otlpExporter) send(ctx context.Context, r *request) (v verdict, reason string, err error) {
+	err = sink.Retry(ctx, e.cfg.Retry, &e.gate, e.tel, func(ctx context.Context) error {
+		begin := time.Now()
+		var sent int
+		var err error
+		v, reason, sent, err = e.client.send(ctx, r.ld)
+		e.tel.Request(ctx, sent, r.size, time.Since(begin), reason)
+		return err
+	})
+	return v, reason, err
+}
+
+// complain logs an error at most once a minute and reports the component's status.
+func (e *otlpExporter) complain(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now := time.Now(); now.Sub(e.said) > time.Minute {
+		e.said = now
+		e.log.Error("OTLP records cannot be delivered; they wait in the stream", zap.String("reason", streams.Reason(err)), zap.Error(err))
+	}
+	e.broken = true
+	componentstatus.ReportStatus(e.host, componentstatus.NewRecoverableErrorEvent(errors.New("OTLP records cannot be delivered: "+streams.Reason(err))))
+}
+
+func (e *otlpExporter) works() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.broken {
+		e.broken, e.said = false, time.Time{}
+		componentstatus.ReportStatus(e.host, componentstatus.NewEvent(componentstatus.StatusOK))
+	}
+}

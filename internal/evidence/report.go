@@ -25,7 +25,7 @@ var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <style>body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#1b1f24}table{border-collapse:collapse;width:100%;margin:.5em 0 1.5em}
 td,th{text-align:left;padding:.25em .6em;border-bottom:1px solid #d8dee4;vertical-align:top}th{background:#f6f8fa}.n{text-align:right;font-variant-numeric:tabular-nums}
-.bar{background:#0969da;height:.8em;display:block;min-width:1px}code{font-size:12px;word-break:break-all}.warn{color:#9a3412}h2{margin-top:2em}</style></head><body>
+.bar{background:#0969da;height:.8em;display:block;min-width:1px}code{font-size:12px;overflow-wrap:anywhere}.sub{padding-left:1.8em;font-weight:normal}.chart td{vertical-align:middle}.warn{color:#9a3412}h2{margin-top:2em}</style></head><body>
 <h1>Evidence of MCP activity</h1>
 <p>Tenant <b>{{.Manifest.Tenant}}</b>, {{.Manifest.From}} to {{.Manifest.To}} (not included). {{.Framework.Title}}, {{.Framework.Version}}{{if .Manifest.Control}}, control {{.Manifest.Control}}{{end}}.
 Exported {{.Manifest.CreatedAt}} by {{.Manifest.ExportedBy}} with mcpsiem {{.Manifest.ToolVersion}}.</p>
@@ -36,16 +36,16 @@ Exported {{.Manifest.CreatedAt}} by {{.Manifest.ExportedBy}} with mcpsiem {{.Man
 <tr><th>Findings in the bundle</th><td class="n">{{.Manifest.Findings}}</td></tr>
 <tr><th>Exceptions (sealed, row not in the bundle)</th><td class="n{{if .Manifest.Exceptions}} warn{{end}}">{{.Manifest.Exceptions}}</td></tr>
 <tr><th>Messages that taps numbered</th><td class="n">{{.Coverage.Passed}}</td></tr>
-<tr><th>of them stored</th><td class="n">{{.Coverage.Stored}}</td></tr>
-<tr><th>missing, reported by the taps</th><td class="n">{{.Coverage.LostTap}}</td></tr>
-<tr><th>missing, unexplained</th><td class="n{{if .Coverage.Gaps}} warn{{end}}">{{.Coverage.Gaps}}</td></tr>
+<tr><th class="sub">of them stored</th><td class="n">{{.Coverage.Stored}}</td></tr>
+<tr><th class="sub">missing, reported by the taps</th><td class="n">{{.Coverage.LostTap}}</td></tr>
+<tr><th class="sub">missing, unexplained</th><td class="n{{if .Coverage.Gaps}} warn{{end}}">{{.Coverage.Gaps}}</td></tr>
 <tr><th>Stored and not sealed yet</th><td class="n">{{.Coverage.NotSealed}}</td></tr>
 <tr><th>Dead letters of the store (all tenants)</th><td class="n">{{.Coverage.DeadLetters}}</td></tr>
 <tr><th>Seen and received over five minutes apart</th><td class="n">{{.Coverage.Skewed}}</td></tr>
 <tr><th>Sealed by, say others</th><td>{{range .Anchors}}{{.At}}: {{.Name}} ({{.Kind}})<br>{{else}}nobody but this installation{{end}}</td></tr>
 <tr><th>Log</th><td>{{.Manifest.Origin}}, {{.Manifest.TreeSize}} leaves<br><code>{{.Manifest.RootHash}}</code></td></tr>
 </table>
-{{define "chart"}}<table>{{$c := .}}{{range .}}<tr><td style="width:30%">{{.Name}}</td><td class="n" style="width:12%">{{.N}}</td><td><span class="bar" style="width:{{width $c .N}}%"></span></td></tr>{{else}}<tr><td>none</td></tr>{{end}}</table>{{end}}
+{{define "chart"}}<table class="chart">{{$c := .}}{{range .}}<tr><td style="width:30%">{{.Name}}</td><td class="n" style="width:12%">{{.N}}</td><td><span class="bar" style="width:{{width $c .N}}%"></span></td></tr>{{else}}<tr><td>none</td></tr>{{end}}</table>{{end}}
 <h2>Events by day</h2>{{template "chart" .ByDay}}
 <h2>Events by server</h2>{{template "chart" .ByServer}}
 <h2>Outcomes</h2>{{template "chart" .ByOutcome}}
@@ -108,6 +108,8 @@ func reportPDF(s *Summary) ([]byte, error) {
 		p.SetFont("Helvetica", "", 9.5)
 	}
 	text := func(t string) { p.MultiCell(0, 4.8, tr(clip(t, 2000)), "", "L", false) }
+	p.SetDrawColor(208, 215, 222)
+	p.SetLineWidth(0.2)
 	row := func(k string, v any) {
 		p.CellFormat(85, 5.6, tr(clip(k, 60)), "B", 0, "L", false, 0, "")
 		p.CellFormat(0, 5.6, tr(clip(fmt.Sprint(v), 64)), "B", 1, "R", false, 0, "")
@@ -146,9 +148,9 @@ func reportPDF(s *Summary) ([]byte, error) {
 	row("Findings in the bundle", m.Findings)
 	row("Exceptions (sealed, row not in the bundle)", m.Exceptions)
 	row("Messages that taps numbered", c.Passed)
-	row("of them stored", c.Stored)
-	row("missing, reported by the taps", c.LostTap)
-	row("missing, unexplained", c.Gaps)
+	row("    of them stored", c.Stored)
+	row("    missing, reported by the taps", c.LostTap)
+	row("    missing, unexplained", c.Gaps)
 	row("Stored and not sealed yet", c.NotSealed)
 	row("Dead letters of the store (all tenants)", c.DeadLetters)
 	row("Seen and received over five minutes apart", c.Skewed)
@@ -164,24 +166,47 @@ func reportPDF(s *Summary) ([]byte, error) {
 	chart("Outcomes", s.ByOutcome)
 	chart("Findings by severity", s.BySeverity)
 	chart("Redactions by class", s.Redactions)
-	h("Controls")
+	h("Controls, and what supports evidence for each")
 	if s.Framework.Notes != "" {
 		text(s.Framework.Notes)
 	}
+	left, _, right, _ := p.GetMargins()
+	width, height := p.GetPageSize()
 	for _, x := range s.Controls {
+		lines := 1 + len(p.SplitText(tr(x.Demand), width-left-right))
+		for _, u := range x.Supports {
+			lines += len(p.SplitText(tr(u.File+": "+u.What), width-left-right-8))
+		}
+		if p.GetY()+4.8*float64(lines)+1.5 > height-18 { // a control stays together
+			p.AddPage()
+		}
 		p.Ln(1.5)
 		p.SetFont("Helvetica", "B", 9.5)
 		text(x.ID + "  " + x.Title)
 		p.SetFont("Helvetica", "", 9.5)
 		text(x.Demand)
 		for _, u := range x.Supports {
-			text("   - " + u.File + ": supports evidence with " + u.What)
+			p.SetX(left + 2)
+			p.CellFormat(4, 4.8, "-", "", 0, "L", false, 0, "")
+			p.SetLeftMargin(left + 6)
+			text(u.File + ": " + u.What)
+			p.SetLeftMargin(left)
+			p.SetX(left)
 		}
 	}
 	h("Samples")
 	p.SetFont("Helvetica", "", 7.5)
 	for _, x := range s.Samples {
-		p.CellFormat(0, 4.4, tr(clip(strings.Join([]string{x.Time, x.ID, x.Principal, x.Server, x.Tool, x.Outcome}, "  "), 130)), "", 1, "L", false, 0, "")
+		for i, c := range []struct {
+			text string
+			mm   float64
+			most int
+		}{{x.Time, 32, 24}, {x.ID, 52, 36}, {x.Principal, 42, 30}, {x.Server, 24, 17}, {x.Tool, 26, 19}, {x.Outcome, 0, 10}} {
+			p.CellFormat(c.mm, 4.4, tr(clip(c.text, c.most)), "", map[bool]int{true: 1}[i == 5], "L", false, 0, "")
+		}
+	}
+	if len(s.Samples) == 0 {
+		text("none")
 	}
 	h("Exceptions")
 	p.SetFont("Helvetica", "", 7.5)

@@ -127,7 +127,7 @@ func (c *Config) Validate() error {
 		bad("links.grafana_url must be a base URL like https://grafana.example.com, without credentials and query")
 	}
 	if !c.RoutingKey.IsZero() {
-		if err := c.RoutingKey.Validate(); err != nil {
+		if err := required(c.RoutingKey); err != nil {
 			bad("routing_key: %w", err)
 		}
 	} else if len(c.Routes) == 0 {
@@ -143,7 +143,7 @@ func (c *Config) Validate() error {
 		case r.Nobody && !r.RoutingKey.IsZero():
 			bad("routes[%d]: nobody and routing_key exclude each other", i)
 		case !r.Nobody:
-			if err := r.RoutingKey.Required(); err != nil {
+			if err := required(r.RoutingKey); err != nil {
 				bad("routes[%d].routing_key: %w", i, err)
 			}
 		}
@@ -196,4 +196,12 @@ func (c *Config) endpoint() string {
 		return strings.TrimRight(c.Endpoint, "/")
 	}
 	return regions[c.Region]
+}
+
+// required checks that exactly one place of a secret is given.
+func required(s sink.Secret) error {
+	if s.IsZero() {
+		return errors.New("say where the secret is: file (a path) or env (the name of an environment variable)")
+	}
+	return s.Validate()
 }

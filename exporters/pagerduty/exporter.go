@@ -234,15 +234,21 @@ func (e *pagerExporter) finding(ctx context.Context, f *finding.Finding, failed 
 		if err != nil {
 			return "", false, err
 		}
-		if had, ok := in.Findings[f.ID]; ok && had.Revision >= f.Revision {
-			if !overtaken && (!redelivered || had.Revision == f.Revision) {
-				return "", true, nil
-			}
-			if why, err = e.restate(ctx, f, dedup, &in, failed); err != nil {
+		had, ok := in.Findings[f.ID]
+		old := ok && had.Revision >= f.Revision
+		if old && !overtaken && (!redelivered || had.Revision == f.Revision) {
+			return "", true, nil
+		}
+		if !old {
+			if why, err = e.apply(ctx, f, dedup, &in, failed); err != nil {
 				return "", false, err
 			}
-		} else if why, err = e.apply(ctx, f, dedup, &in, failed); err != nil {
-			return "", false, err
+		}
+		told := why == "" || why == byGroup
+		if old || told && (overtaken || redelivered) && triage.Status(f.Status) != triage.Open {
+			if _, err = e.restate(ctx, f, dedup, &in, failed); err != nil {
+				return "", false, err
+			}
 		}
 		err = e.store.save(ctx, key, version, &in)
 		if !errors.Is(err, errConflict) {

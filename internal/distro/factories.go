@@ -22,8 +22,11 @@ import (
 	jetstreamexporter "github.com/mcpsiem/mcpsiem/exporters/jetstream"
 	"github.com/mcpsiem/mcpsiem/exporters/ocsf"
 	"github.com/mcpsiem/mcpsiem/exporters/otlp"
+	"github.com/mcpsiem/mcpsiem/exporters/pagerduty"
 	"github.com/mcpsiem/mcpsiem/exporters/parquet"
+	"github.com/mcpsiem/mcpsiem/exporters/slack"
 	"github.com/mcpsiem/mcpsiem/exporters/splunkhec"
+	"github.com/mcpsiem/mcpsiem/exporters/webhook"
 	"github.com/mcpsiem/mcpsiem/extensions/ledger"
 	"github.com/mcpsiem/mcpsiem/extensions/page"
 	"github.com/mcpsiem/mcpsiem/extensions/seal"
@@ -66,6 +69,9 @@ func Factories() (f otelcol.Factories, err error) {
 		otlp.NewFactory(),
 		parquet.NewFactory(),
 		splunkhec.NewFactory(),
+		pagerduty.NewFactory(),
+		webhook.NewFactory(),
+		slack.NewFactory(),
 		elastic.NewFactory(),
 		debugexporter.NewFactory(),
 	); err != nil {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/config/configtls"
+
+	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
 
 // Networks says where requests may go. It is checked on the address that a connection is made to, so after names were resolved.
@@ -135,17 +137,17 @@ func classify(err error) error {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	case errors.Is(err, errNetwork):
-		return Again(errNetwork, "network_denied", 0, true)
+		return Again(streams.WithReason(errNetwork, "network_denied"), "network_denied", 0, true)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &nerr) && nerr.Timeout():
-		return Again(errors.New("no answer in time"), "timeout", 0, true)
+		return Again(streams.WithReason(errors.New("no answer in time"), "timeout"), "timeout", 0, true)
 	case errors.As(err, &cert):
-		return Again(errors.New("the other side's certificate is not trusted: set tls.ca_file, or tls.server_name_override"), "tls", 0, true)
+		return Again(streams.WithReason(errors.New("the other side's certificate is not trusted: set tls.ca_file, or tls.server_name_override"), "tls"), "tls", 0, true)
 	case errors.As(err, &op):
 		var no syscall.Errno
 		if errors.As(err, &no) {
-			return Again(fmt.Errorf("cannot %s: %w", op.Op, no), "network", 0, true)
+			return Again(streams.WithReason(fmt.Errorf("cannot %s: %w", op.Op, no), "network"), "network", 0, true)
 		}
-		return Again(fmt.Errorf("cannot %s: the connection failed", op.Op), "network", 0, true)
+		return Again(streams.WithReason(fmt.Errorf("cannot %s: the connection failed", op.Op), "network"), "network", 0, true)
 	}
-	return Again(errors.New("the connection failed"), "network", 0, true)
+	return Again(streams.WithReason(errors.New("the connection failed"), "network"), "network", 0, true)
 }

@@ -147,6 +147,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		answer(w, 400, map[string]any{"status": "invalid event", "message": "Event object is invalid", "errors": errs})
 		return
 	}
+	if r.Context().Err() != nil { // a request whose sender is gone is lost on the way, not late
+		return
+	}
 	s.take(&e, change)
 	if f.ResetAfter {
 		panic(http.ErrAbortHandler)

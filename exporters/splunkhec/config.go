@@ -125,7 +125,7 @@ func (c *Config) Validate() error {
 	case strings.Contains(u.Path, "/services/collector"):
 		bad("endpoint must be the base URL, without /services/collector")
 	}
-	if err := c.Token.Validate(); err != nil {
+	if err := c.Token.Required(); err != nil {
 		bad("token: %w", err)
 	}
 	for i, t := range c.Targets {

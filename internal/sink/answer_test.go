@@ -242,7 +242,7 @@ func TestSecret(t *testing.T) {
 	f(Secret{File: filepath.Join(dir, "none")}, "", "cannot read a secret")
 	f(Secret{Env: "SINK_TEST_TOKEN"}, "tok", "")
 	f(Secret{Env: "SINK_TEST_NONE"}, "", "SINK_TEST_NONE is not set")
-	if (Secret{}).Validate() == nil || (Secret{File: "a", Env: "b"}).Validate() == nil || (Secret{Env: "b"}).Validate() != nil {
+	if (Secret{}).Validate() != nil || (Secret{}).Required() == nil || (Secret{File: "a", Env: "b"}).Validate() == nil || (Secret{Env: "b"}).Validate() != nil {
 		t.Error("Validate")
 	}
 }

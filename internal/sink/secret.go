@@ -18,8 +18,17 @@ type Secret struct {
 // IsZero reports whether no place is given.
 func (s Secret) IsZero() bool { return s == Secret{} }
 
-// Validate checks that exactly one place is given.
+// Validate checks that no more than one place is given. The Collector calls it for every secret of a configuration, so one that is not given is none to
+// complain of; who needs it asks Required.
 func (s Secret) Validate() error {
+	if s.IsZero() {
+		return nil
+	}
+	return s.Required()
+}
+
+// Required checks that exactly one place is given.
+func (s Secret) Required() error {
 	if (s.File == "") == (s.Env == "") {
 		return errors.New("say where the secret is: file (a path) or env (the name of an environment variable)")
 	}

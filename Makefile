@@ -38,6 +38,11 @@ demo: build test/demo/npm/node_modules ## tap real MCP servers with real clients
 	@go build -o bin/demo ./test/demo
 	@bin/demo $(if $(JSON),--json) $(if $(KEEP),--keep)
 
+.PHONY: scenarios
+scenarios: build test/demo/npm/node_modules ## incidents replayed as real MCP traffic, each beside a harmless twin (ONLY=name JSON=1 VERBOSE=1)
+	@go build -o bin/scenarios ./test/scenarios
+	@bin/scenarios $(if $(JSON),--json) $(if $(VERBOSE),-v) $(if $(ONLY),--only $(ONLY))
+
 .PHONY: test
 test: build test/demo/npm/node_modules ## every test, real engines and real servers included, then the demonstration
 	go vet ./...

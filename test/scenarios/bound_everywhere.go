@@ -13,19 +13,15 @@ var boundEverywhere = &Scenario{
 	Name:    "bound-everywhere",
 	Title:   "a server bound to 0.0.0.0 without authentication answers strangers",
 	Source:  "NeighborJack, Backslash Security, June 2025; OWASP MCP07:2025",
-	Traffic: "live, HTTP, Go client; the strangers' public addresses replayed",
+	Traffic: "live, HTTP, Go client; a stranger's call as a tap elsewhere records it, over OTLP",
 	Incident: func(ctx context.Context, s *Stage) error {
 		if err := open(ctx, s, "lab-tools", "0.0.0.0:0", false); err != nil {
 			return err
 		}
-		r := s.NewReplay()
-		for i, address := range []string{"198.51.100.23:50112", "203.0.113.77:40001"} {
-			r.Call(time.Now().Add(time.Duration(i)*time.Second), Who{Server: "lab-shell", Address: address, Client: "curl", Status: http.StatusOK}, "list_hosts", map[string]any{}, "alpha, beta")
-		}
-		return s.Hand(ctx, r)
+		return s.stranger(ctx, "lab-shell", "203.0.113.77:40001")
 	},
 	Twin: func(ctx context.Context, s *Stage) error { return open(ctx, s, "desk-tools", "127.0.0.1:0", true) },
-	Want: []Want{{Rule: "anonymous_access", Server: "lab-tools"}},
+	Want: []Want{{Rule: "anonymous_access", Server: "lab-tools", Tool: "list_hosts"}, {Rule: "anonymous_access", Severity: "high", Server: "lab-shell"}},
 }
 
 // open runs a server at an address and reaches it from outside where it listens there.

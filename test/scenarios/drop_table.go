@@ -18,7 +18,7 @@ var dropTable = &Scenario{
 	Twin: func(ctx context.Context, s *Stage) error {
 		return twoDays(ctx, s, "stock-db", Tool{Name: "count_rows", Description: "Counts the rows of a table."}, Tool{Name: "list_views", Description: "Lists views."})
 	},
-	Want: []Want{{Rule: "tool_definition_drift", Severity: "high", Server: "shop-db"}},
+	Want: []Want{{Rule: "tool_definition_drift", Severity: "high", Principal: "dba@shop.example", Server: "shop-db"}},
 }
 
 func twoDays(ctx context.Context, s *Stage, name string, added ...Tool) error {

@@ -15,7 +15,7 @@ var maliciousUpdate = &Scenario{
 	Twin: func(ctx context.Context, s *Stage) error {
 		return update(ctx, s, "postbox", Tool{Name: "send_email", Args: "to subject body", Answer: "Sent.", Description: "Sends an email with a subject and a text to one recipient."})
 	},
-	Want: []Want{{Rule: "tool_definition_drift", Severity: "high", Server: "mailer"}},
+	Want: []Want{{Rule: "tool_definition_drift", Severity: "high", Principal: me, Server: "mailer"}},
 }
 
 func update(ctx context.Context, s *Stage, name string, after Tool) error {

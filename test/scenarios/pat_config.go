@@ -24,7 +24,7 @@ var patInConfig = &Scenario{
 	Twin: func(ctx context.Context, s *Stage) error {
 		return configured(ctx, s, "code-desk", map[string]string{"CODE_HOST_URL": "https://code.example", "LOG_LEVEL": "info"})
 	},
-	Want: []Want{{Rule: "token_hygiene", Server: "code-host", Says: "configuration file"}},
+	Want: []Want{{Rule: "token_hygiene", Principal: me, Server: "code-host", Says: "configuration file"}},
 }
 
 // pat is a GitHub token of the right shape and checksum that opens nothing.

@@ -15,7 +15,7 @@ var patInTraffic = &Scenario{
 	Twin: func(ctx context.Context, s *Stage) error {
 		return envFile(ctx, s, "project-desk", "HOST=code.example\nGITHUB_TOKEN=${GITHUB_TOKEN}\n# ask the vault for GITHUB_TOKEN\n")
 	},
-	Want: []Want{{Rule: "credential_leak", Severity: "high", Server: "project-files", Tool: "read_file"}},
+	Want: []Want{{Rule: "credential_leak", Severity: "high", Principal: me, Server: "project-files", Tool: "read_file"}},
 }
 
 func envFile(ctx context.Context, s *Stage, name, content string) error {

@@ -15,7 +15,7 @@ var rateLimit = &Scenario{
 	Limits:   []string{`{name: sonnet, model: "claude-sonnet-4-5*", tenant: "rate-limit*", requests_per_minute: 50}`},
 	Incident: func(ctx context.Context, s *Stage) error { return crawl(ctx, s, 60) },
 	Twin:     func(ctx context.Context, s *Stage) error { return crawl(ctx, s, 12) },
-	Want:     []Want{{Rule: "rate_limit", Says: "sonnet"}},
+	Want:     []Want{{Rule: "rate_limit", Principal: "crawler", Server: "catalogue", Says: "sonnet"}},
 }
 
 func crawl(ctx context.Context, s *Stage, n int) error {

@@ -21,7 +21,7 @@ var readOnlyFiles = &Scenario{
 		return fileTool(ctx, s, "docs-shelf", Tool{Name: "file_tool", Args: "path", Answer: "text", Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
 			Description: "Reads a text file of the documentation. Paths are relative to its folder."})
 	},
-	Want: []Want{{Rule: "tool_definition_drift", Severity: "high", Server: "docs-folder"}},
+	Want: []Want{{Rule: "tool_definition_drift", Severity: "high", Principal: me, Server: "docs-folder"}},
 }
 
 func fileTool(ctx context.Context, s *Stage, name string, after Tool) error {

@@ -5,11 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+
+	"github.com/mcpsiem/mcpsiem/internal/event"
 )
 
 // Replay is an event file in the making: calls with the times of other days, for what takes longer than anybody waits. They go through
@@ -119,6 +125,43 @@ func (s *Stage) Hand(ctx context.Context, r *Replay) error {
 		return fmt.Errorf("ingest failed: %w: %s", err, bytes.TrimSpace(out))
 	}
 	return nil
+}
+
+// stranger sends what a tap on another machine records of a call from a public address without a credential, which is answered.
+func (s *Stage) stranger(ctx context.Context, server, address string) error {
+	ld := plog.NewLogs()
+	records := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+	now := time.Now().UnixNano()
+	tap := s.Tenant + "/elsewhere"
+	prefix := event.TapPrefix(tap, now)
+	var base event.Event
+	base.SourceKind, base.ClockSource, base.TapID, base.TapEpoch, base.Tenant = "tap", "tap", tap, now, s.Tenant
+	base.HostName, base.Server, base.Transport, base.NetworkTransport, base.NetworkProtocol = "lab-7", server, event.TransportHTTP, "tcp", "http"
+	base.ServerAddress, base.ServerPort, base.ClientAddress = "198.51.100.10", 8000, address
+	base.Method, base.Tool, base.RequestID, base.RequestIDType, base.Capture = "tools/call", "run_command", "1", "number", event.CaptureComplete
+	base.ExchangeID, base.ExchangeStart = prefix.ID(1), now
+	for i, m := range []struct{ name, kind, direction, outcome, body string }{
+		{event.NameRequest, event.KindRequest, event.ClientToServer, "", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"run_command","arguments":{"command":"uname -a"}}}`},
+		{event.NameResponse, event.KindResponse, event.ServerToClient, event.OutcomeOK, `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"Linux lab-7"}]}}`},
+	} {
+		e := base
+		e.TapSeq = int64(i + 1)
+		e.ID, e.Time = prefix.ID(e.TapSeq), now+int64(i)*int64(time.Millisecond)
+		e.Name, e.Kind, e.Direction, e.Outcome, e.Body, e.BodySize = m.name, m.kind, m.direction, m.outcome, m.body, int64(len(m.body))
+		if m.kind == event.KindResponse {
+			e.HTTPStatus = http.StatusOK
+		}
+		e.Encode(records.AppendEmpty())
+	}
+	body, err := plogotlp.NewExportRequestFromLogs(ld).MarshalJSON()
+	if err != nil {
+		return err
+	}
+	token, err := os.ReadFile(filepath.Join(s.h.state, "secrets", "otlp.token"))
+	if err != nil {
+		return err
+	}
+	return s.Post(ctx, s.h.endpoint+"/v1/logs", string(body), "Authorization", "Bearer "+string(bytes.TrimSpace(token)))
 }
 
 // midnight of the day n days ago, UTC.

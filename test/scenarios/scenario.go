@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/user"
 	"slices"
 )
 
@@ -39,6 +41,19 @@ type Want struct {
 	// Says are words that the summary or the values must hold.
 	Says string
 }
+
+// me is the principal of stdio servers: who runs them, on which machine.
+var me = func() string {
+	name := "?"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "?"
+	}
+	return name + "@" + host
+}()
 
 func (w Want) String() string {
 	s := w.Rule

@@ -15,7 +15,7 @@ var shellMetachars = &Scenario{
 	Twin: func(ctx context.Context, s *Stage) error {
 		return thumbnails(ctx, s, "gallery", "Anna & Ben (2019), 3.png")
 	},
-	Want: []Want{{Rule: "argument_injection", Server: "pictures", Tool: "make_thumbnail"}},
+	Want: []Want{{Rule: "argument_injection", Principal: me, Server: "pictures", Tool: "make_thumbnail"}},
 }
 
 func thumbnails(ctx context.Context, s *Stage, name, file string) error {

@@ -17,7 +17,7 @@ var slowDrip = &Scenario{
 		return drip(ctx, s, "https://sync.collector-cdn.example/in")
 	},
 	Twin: func(ctx context.Context, s *Stage) error { return drip(ctx, s, "https://hooks.newsletter.example/add") },
-	Want: []Want{{Rule: "slow_drip", Principal: "crm-agent"}},
+	Want: []Want{{Rule: "slow_drip", Principal: "crm-agent", Server: "crm", Tool: "post_webhook"}},
 }
 
 // drip sends a record an hour to a destination for two days; before, the agent has sent to the newsletter's for ten.

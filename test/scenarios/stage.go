@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -213,7 +214,7 @@ func (s *Stage) Post(ctx context.Context, url, body string, headers ...string) e
 		return err
 	}
 	defer res.Body.Close()
-	_, err = bytes.NewBuffer(nil).ReadFrom(res.Body)
+	_, err = io.Copy(io.Discard, res.Body)
 	return err
 }
 

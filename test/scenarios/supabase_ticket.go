@@ -22,8 +22,9 @@ var supabaseTicket = &Scenario{
 			call("add_ticket_message", "ticket", "4712", "body", "The export ran into a timeout. We have given it more time; please try again."))
 	},
 	Want: []Want{
-		{Rule: "steered_call", Severity: "high", Principal: "support-agent", Server: "helpdesk-db", Tool: "add_ticket_message"},
-		{Rule: "credential_leak", Severity: "high", Server: "helpdesk-db", Tool: "execute_sql"},
+		{Rule: "steered_call", Severity: "high", Principal: "support-agent", Server: "helpdesk-db", Tool: "execute_sql"},
+		{Rule: "steered_call", Principal: "support-agent", Server: "helpdesk-db", Tool: "add_ticket_message"},
+		{Rule: "credential_leak", Severity: "high", Principal: "support-agent", Server: "helpdesk-db", Tool: "add_ticket_message", Says: "arguments"},
 	},
 }
 

@@ -42,5 +42,5 @@ var verifyUser = &Scenario{
 		return Do(ctx, cs, list, call("check_user_status", "id", "C-55120"), call("get_order", "id", "88123"),
 			call("send_status_mail", "to", "oscar@home.example", "body", "Your order was shipped on Monday."))
 	},
-	Want: []Want{{Rule: "injection_signal", Server: "crm-helper", Tool: "verify_user_status"}},
+	Want: []Want{{Rule: "injection_signal", Principal: me, Server: "crm-helper", Tool: "verify_user_status"}},
 }

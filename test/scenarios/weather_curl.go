@@ -29,5 +29,5 @@ var weatherCurl = &Scenario{
 		}
 		return s.TypeScript(ctx, command, "", list, call("get_forecast", "city", "Bergen"))
 	},
-	Want: []Want{{Rule: "injection_signal", Server: "weather", Tool: "get_weather"}},
+	Want: []Want{{Rule: "injection_signal", Principal: me, Server: "weather", Tool: "get_weather"}},
 }

@@ -73,6 +73,9 @@ func run(args []string) int {
 	return exitFailure
 }
 
+// extra commands of special builds.
+var extra []func() *cobra.Command
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "mcpsiem",
@@ -101,10 +104,13 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 already running, 4 not 
 		&cobra.Group{ID: "mend", Title: "Check and mend"},
 	)
 	root.AddCommand(
-		newUp(), newDown(), newRun(), newValidate(), newMigrate(), newIngest(),
+		newInit(), newUp(), newDown(), newRun(), newValidate(), newMigrate(), newIngest(),
 		newStatus(), newTail(), newFindings(), newQuery(), newRules(), newInventory(), newApprove(), newBudgets(), newSink(), newReplay(),
 		newDLQ(), newDoctor(), newHealth(), newIdentity(), newKeys(), newEval(), newAudit(), newEvidence(),
 		newRetention(), newHold(), newSubject(), newRoles(),
 	)
+	for _, f := range extra {
+		root.AddCommand(f())
+	}
 	return root
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/internal/chdb"
 	"github.com/mcpsiem/mcpsiem/internal/distro"
 	"github.com/mcpsiem/mcpsiem/internal/natsd"
+	"github.com/mcpsiem/mcpsiem/internal/setup"
 	"github.com/mcpsiem/mcpsiem/internal/state"
 	"github.com/mcpsiem/mcpsiem/internal/store"
 )
@@ -45,7 +46,8 @@ generated credentials in the state folder; create or upgrade the schema; and pri
 
 --config lays your own settings over the generated configuration, key by key, e.g. token issuers, a redaction policy, prices:
     processors: {identity: {issuers: [{issuer: https://id.example.com, jwks_url: https://id.example.com/jwks, audiences: [mcp]}]}}
-A people.yaml, a budgets.yaml, a residency.yaml and a sinks.yaml (docs/sinks.md) in the state folder are used without that.
+A people.yaml, a budgets.yaml, a residency.yaml, a sinks.yaml (docs/sinks.md) and a site.yaml (settings as with --config) in the state folder are
+used without that; ` + "`mcpsiem init`" + ` asks for what goes into them.
 
 The first start fetches the ClickHouse engine by npm (178 MB) into the cache folder.`,
 		Example: "  mcpsiem up\n  mcpsiem up --follow '/var/log/mcp-gateway/*.jsonl'\n  mcpsiem up --state /tmp/try --any-port",
@@ -281,7 +283,15 @@ func writeConfig(d state.Dir, e state.Endpoints, follow []string) ([]string, err
 		}
 		files = append(files, f.path)
 	}
+	if site := setup.Site(d); exists(site) {
+		files = append(files, site)
+	}
 	return files, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func printWelcome(w io.Writer, d state.Dir, e state.Endpoints) {

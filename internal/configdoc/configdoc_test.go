@@ -58,7 +58,7 @@ func TestFiles(t *testing.T) {
 func TestReference(t *testing.T) {
 	comps := components(t)
 	text := Reference(comps)
-	for _, want := range []string{"## receiver jetstream", "# Workers process batches" /* replaced below */, "keys_dir", "max_age: 168h"} {
+	for _, want := range []string{"## receiver jetstream", "# Workers process batches" /* replaced below */, "keys_dir", "ack_wait: 10s"} {
 		if want == "# Workers process batches" {
 			want = "`workers` process batches at the same time."
 		}

@@ -2,6 +2,7 @@ package distro
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,5 +36,30 @@ func TestSinksAreCheckedByTheirExporters(t *testing.T) {
 	f(head+"    endpoint: https://s:8088\n    token: {env: T}\n    route:\n      methods: {include: ['a*b']}\n", ":8: sink main: route")
 	if l, err := CheckSinks(context.Background(), filepath.Join(t.TempDir(), "no.yaml")); l != nil || err != nil {
 		t.Error(l, err)
+	}
+}
+
+// What is made from sinks.yaml must be what the Collector takes, for every type that writes somewhere without asking.
+func TestRenderedSinksAreAccepted(t *testing.T) {
+	file := sinksFile(t, `sinks:
+- {name: a, type: ocsf, config: {file: {dir: /nowhere}}}
+- {name: b, type: parquet, config: {dir: /nowhere}}
+- {name: c, type: otlp, config: {endpoint: 'https://x:4318'}}
+- {name: d, type: splunkhec, config: {endpoint: 'https://x:8088', token: {env: T}}}
+`)
+	list, err := CheckSinks(context.Background(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := RenderSinks(list, map[string]any{"url": "nats://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(out, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Validate(context.Background(), []string{out}); err != nil {
+		t.Error(err)
 	}
 }

@@ -51,7 +51,7 @@ var sinkTypes = map[string][]string{
 // sinkReceivers are settings of the receivers of some types. A Parquet file is worth writing for many messages only: they stay
 // unacknowledged until it is on disk.
 var sinkReceivers = map[string]map[string]any{
-	"parquet": {"combine": map[string]any{"max_messages": 2000, "max_records": 20_000, "max_wait": "30s"}},
+	"parquet": {"combine": map[string]any{"max_messages": 1000, "max_records": 20_000, "max_wait": "30s"}},
 	"ocsf":    {"combine": map[string]any{"max_messages": 64, "max_records": 5_000, "max_wait": "50ms"}},
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mcpsiem/mcpsiem/internal/audit"
 	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
 
@@ -160,6 +161,9 @@ store already has is not stored twice: events carry ids.`,
 				if dryRun {
 					fmt.Fprintf(c.OutOrStdout(), "would replay %d\n", seq)
 					continue
+				}
+				if err := audit.Write(c.Context(), js, audit.Record{Action: audit.DeadLetterReplay, Target: strconv.FormatUint(seq, 10)}); err != nil {
+					return err
 				}
 				if _, err := streams.Replay(c.Context(), js, seq); err != nil {
 					failed++

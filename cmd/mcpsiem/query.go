@@ -1,16 +1,23 @@
 package main
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/mcpsiem/mcpsiem/internal/audit"
 )
 
 // formats maps --format to ClickHouse's output formats.
@@ -31,7 +38,8 @@ the statement from standard input.
 
 Tables and views: events (one row a message), mcp_calls (one row a call: arguments, result, outcome, duration, tokens,
 identity), findings, tool_catalogue, spend, accounting, taps, tap_gaps; with a parameter, inventory_tokens, inventory_principals,
-inventory_servers, inventory_tools and token_tax (since = ...). docs/event.md lists the columns.`,
+inventory_servers, inventory_tools and token_tax (since = ...). docs/event.md lists the columns. The audit trail
+gets a record of who asked, with the SHA-256 of the statement.`,
 		Example: `  mcpsiem query "SELECT started, principal_id, server, tool, outcome, duration_ms FROM mcp_calls WHERE started > now() - INTERVAL 1 HOUR ORDER BY started DESC LIMIT 20"
   mcpsiem query --format json "SELECT * FROM findings"
   mcpsiem query "DESCRIBE events"`,
@@ -53,6 +61,7 @@ inventory_servers, inventory_tools and token_tax (since = ...). docs/event.md li
 			if err != nil {
 				return err
 			}
+			t.recordQuery(c.Context(), c.ErrOrStderr(), user, sql)
 			q := url.Values{"default_format": {f}, "database": {t.chDatabase}}
 			if !term.IsTerminal(int(os.Stdout.Fd())) && f == "PrettyCompactMonoBlock" {
 				q.Set("default_format", "PrettyCompactNoEscapesMonoBlock")
@@ -75,7 +84,24 @@ inventory_servers, inventory_tools and token_tax (since = ...). docs/event.md li
 			return err
 		},
 	}
-	t.bind(c, false, true)
+	t.bind(c, true, true)
 	c.Flags().StringVarP(&format, "format", "f", "table", "`FORMAT`: table, vertical, json, json-full, csv, tsv, parquet, markdown")
 	return c
+}
+
+// recordQuery puts on record who asked, and the hash of what: the text can name people. A question that cannot be recorded is still answered.
+func (t *target) recordQuery(ctx context.Context, warn io.Writer, user, sql string) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if t.natsURL == "" && (t.chAddr != "" || t.chHTTP != "") {
+		return // another store than the installation's, and no trail is named
+	}
+	cfg, err := t.nats(true)
+	if err == nil {
+		sum := sha256.Sum256([]byte(sql))
+		err = audit.WriteTo(ctx, cfg, audit.Record{Action: audit.StoreQuery, Target: user, Details: map[string]string{"sql_sha256": hex.EncodeToString(sum[:]), "bytes": strconv.Itoa(len(sql))}})
+	}
+	if err != nil {
+		fmt.Fprintln(warn, "mcpsiem: warning: this query is not on record:", err)
+	}
 }

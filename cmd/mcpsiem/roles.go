@@ -139,6 +139,9 @@ func newRolesAdd() *cobra.Command {
 			}
 			var b [24]byte
 			rand.Read(b[:])
+			if err := os.MkdirAll(d.Path("secrets"), 0o700); err != nil {
+				return fmt.Errorf("cannot make the folder of passwords: %w", err)
+			}
 			file := rolePassword(d, a.Name)
 			if err := os.WriteFile(file, []byte(hex.EncodeToString(b[:])+"\n"), 0o600); err != nil {
 				return fmt.Errorf("cannot write the password: %w", err)

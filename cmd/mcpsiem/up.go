@@ -244,10 +244,12 @@ func writeConfig(d state.Dir, e state.Endpoints, follow []string) ([]string, err
 	}
 	l := distro.Laptop{
 		OTLPHTTP: e.OTLPHTTP, OTLPGRPC: e.OTLPGRPC, NATSURL: e.NATS, ClickHouse: e.ClickHouse, HealthAddr: e.Health, PageAddr: e.Page,
-		MetricsHost: host, MetricsPort: port, Secrets: d.Path("secrets"), DetectDir: d.Path("detect"), RulesDir: d.Rules(), SealDir: d.Path("seal"), AllowList: d.AllowList(),
+		MetricsHost: host, MetricsPort: port, Secrets: d.Path("secrets"), DetectDir: d.Path("detect"), RulesDir: d.Rules(), SealDir: d.Path("seal"), ClickHouseHTTP: e.ClickHouseHTTP,
+		JournalFile: d.Path("journal.json"), RetentionDir: d.Path("retention"), ArchiveDir: d.Path("archive"),
+		WatchDirectory: d.Directory(), WatchBudgets: d.Budgets(), WatchRetention: d.Retention(), WatchRoles: d.Roles(), AllowList: d.AllowList(),
 		LogFile: d.Path("log", "mcpsiem.log"), FileLogs: follow, FileStorage: d.Path("files"),
 	}
-	for path, to := range map[string]*string{d.Directory(): &l.Directory, d.Budgets(): &l.Budgets, d.Residency(): &l.Residency} {
+	for path, to := range map[string]*string{d.Directory(): &l.Directory, d.Budgets(): &l.Budgets, d.Retention(): &l.Retention, d.Residency(): &l.Residency} {
 		if _, err := os.Stat(path); err == nil {
 			*to = path
 		}

@@ -27,8 +27,10 @@ import (
 	"github.com/mcpsiem/mcpsiem/exporters/slack"
 	"github.com/mcpsiem/mcpsiem/exporters/splunkhec"
 	"github.com/mcpsiem/mcpsiem/exporters/webhook"
+	"github.com/mcpsiem/mcpsiem/extensions/journal"
 	"github.com/mcpsiem/mcpsiem/extensions/ledger"
 	"github.com/mcpsiem/mcpsiem/extensions/page"
+	"github.com/mcpsiem/mcpsiem/extensions/retention"
 	"github.com/mcpsiem/mcpsiem/extensions/seal"
 	"github.com/mcpsiem/mcpsiem/processors/decode"
 	"github.com/mcpsiem/mcpsiem/processors/identity"
@@ -81,7 +83,9 @@ func Factories() (f otelcol.Factories, err error) {
 		bearertokenauthextension.NewFactory(),
 		healthcheckextension.NewFactory(),
 		filestorage.NewFactory(),
+		journal.NewFactory(),
 		ledger.NewFactory(),
+		retention.NewFactory(),
 		seal.NewFactory(),
 		page.NewFactory(),
 	); err != nil {

@@ -22,6 +22,15 @@ type Laptop struct {
 	DetectDir               string
 	RulesDir                string // of the site's own rules; it need not exist
 	SealDir                 string // of the tenants' Merkle logs
+	ClickHouseHTTP          string // host:port
+	JournalFile             string // what the journal remembers between starts
+	Retention               string // retention policy; empty for none
+	RetentionDir            string // lock of what removes rows
+	ArchiveDir              string // rows that left the store
+	WatchDirectory          string // files whose change is put on record; they need not exist
+	WatchBudgets            string
+	WatchRetention          string
+	WatchRoles              string
 	Directory               string // file of people; empty for none
 	Budgets                 string // file of budgets and limits; empty for none
 	Residency               string // policy of what must stay in which region; empty for none

@@ -37,13 +37,17 @@ for which control of a framework, a report, and everything that is needed to che
 func newEvidenceExport() *cobra.Command {
 	var s sealTarget
 	var tenant, from, to, framework, control, out, keyFile string
-	var quiet bool
+	var quiet, resume bool
 	c := &cobra.Command{
 		Use:   "export --from TIME --to TIME --framework NAME --out FILE",
 		Short: "Write an evidence bundle",
 		Long: `Write an evidence bundle. The export is put on record in the audit trail first (evidence.export); without that record there is no bundle. Rows that are no longer what
-was sealed are left out and listed as exceptions. Needs the signing key, and disk for about the size of the bundle again while it runs.`,
+was sealed are left out and listed as exceptions. Needs the signing key, and disk for about the size of the bundle again while it runs.
+
+What was read so far is in a folder beside the bundle (FILE.work). If the export is cut off, the same command with --resume goes on from there, and writes the bundle that
+would have been written: of the same checkpoint, byte for byte as long as the store's tables did not change.`,
 		Example: `  mcpsiem evidence export --tenant acme --from 2026-10-01 --to 2026-11-01 --framework soc2 --out acme-october.zip
+  mcpsiem evidence export --tenant acme --from 2026-10-01 --to 2026-11-01 --framework soc2 --out acme-october.zip --resume
   mcpsiem evidence export --from 2026-11-01 --to 2026-11-22 --framework pci --control 10.3.4 --out pci.zip`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -75,16 +79,22 @@ was sealed are left out and listed as exceptions. Needs the signing key, and dis
 			if err != nil {
 				return err
 			}
+			details := map[string]string{"from": begin.Format(time.RFC3339), "to": end.Format(time.RFC3339), "framework": framework, "control": control}
+			if begun, cut := evidence.CutOff(out); cut && !resume {
+				return fmt.Errorf("%w: go on with it (--resume), or remove %s.work", evidence.ErrCutOff, out)
+			} else if cut {
+				details["resumed"] = begun
+			}
 			me := audit.Me()
 			id := strings.ReplaceAll(uuid.NewString(), "-", "")
 			now := time.Now()
 			if err := audit.WriteTo(ctx, nats, audit.Record{Action: audit.EvidenceExport, Target: out, Tenant: tenant, Time: now, ID: id,
-				Details: map[string]string{"from": begin.Format(time.RFC3339), "to": end.Format(time.RFC3339), "framework": framework, "control": control}}); err != nil {
+				Details: details}); err != nil {
 				return fmt.Errorf("cannot export evidence without a record of it: %w", err)
 			}
 			began := time.Now()
 			o := evidence.Options{Tenant: tenant, From: begin, To: end, Framework: fw, Control: control, Out: out, Dir: s.sealDir(), Key: key, Now: now,
-				ExportedBy: me.ID + "@" + me.Issuer, RecordID: id, Version: distro.VersionText()}
+				ExportedBy: me.ID + "@" + me.Issuer, RecordID: id, Version: distro.VersionText(), Resume: resume}
 			if !quiet {
 				last := time.Now()
 				o.Progress = func(done, total uint64) {
@@ -119,6 +129,7 @@ was sealed are left out and listed as exceptions. Needs the signing key, and dis
 	f.StringVar(&control, "control", "", "map to this control only `ID`")
 	f.StringVar(&out, "out", "", "write to `FILE` (required)")
 	f.StringVar(&keyFile, "key-file", "", "signing key `FILE`; by default that of the state folder")
+	f.BoolVar(&resume, "resume", false, "go on with an export to this file that was cut off; begin it if there is none")
 	f.BoolVarP(&quiet, "quiet", "q", false, "no progress")
 	for _, n := range []string{"from", "to", "framework", "out"} {
 		_ = c.MarkFlagRequired(n)

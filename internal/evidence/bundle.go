@@ -27,34 +27,36 @@ const Format = "mcpsiem-evidence/1"
 
 // Names of the files of a bundle.
 const (
-	fileManifest   = "manifest.json"
-	fileSignature  = "manifest.sig"
-	fileEvents     = "events.ndjson"
-	fileEventLeafs = "events.leaves"
-	fileFindings   = "findings.ndjson"
-	fileFindLeafs  = "findings.leaves"
-	fileEventsCSV  = "events.csv"
-	fileFindCSV    = "findings.csv"
-	fileAudit      = "audit.csv"
-	fileAccess     = "access.csv"
-	fileInventory  = "inventory.csv"
-	fileExceptions = "exceptions.csv"
-	fileDeletions  = "deletions.csv"
-	fileRetention  = "retention.csv"
-	fileRedaction  = "redaction.json"
-	fileCoverage   = "coverage.json"
-	fileControls   = "controls.csv"
-	fileSegments   = "log/segments.json"
-	fileHashes     = "log/hashes.bin"
-	fileCheckpoint = "log/checkpoint"
-	fileHistory    = "log/history.json"
-	fileAnchors    = "log/anchors.json"
-	fileKey        = "keys/log.pub"
-	fileTSA        = "keys/tsa.pem"
-	fileWitnesses  = "keys/witnesses.txt"
-	fileHTML       = "report.html"
-	filePDF        = "report.pdf"
-	fileVerify     = "VERIFY.md"
+	fileManifest      = "manifest.json"
+	fileSignature     = "manifest.sig"
+	fileEvents        = "events.ndjson"
+	fileEventLeafs    = "events.leaves"
+	fileFindings      = "findings.ndjson"
+	fileFindLeafs     = "findings.leaves"
+	fileEventsCSV     = "events.csv"
+	fileFindCSV       = "findings.csv"
+	fileEventsParquet = "events.parquet"
+	fileFindParquet   = "findings.parquet"
+	fileAudit         = "audit.csv"
+	fileAccess        = "access.csv"
+	fileInventory     = "inventory.csv"
+	fileExceptions    = "exceptions.csv"
+	fileDeletions     = "deletions.csv"
+	fileRetention     = "retention.csv"
+	fileRedaction     = "redaction.json"
+	fileCoverage      = "coverage.json"
+	fileControls      = "controls.csv"
+	fileSegments      = "log/segments.json"
+	fileHashes        = "log/hashes.bin"
+	fileCheckpoint    = "log/checkpoint"
+	fileHistory       = "log/history.json"
+	fileAnchors       = "log/anchors.json"
+	fileKey           = "keys/log.pub"
+	fileTSA           = "keys/tsa.pem"
+	fileWitnesses     = "keys/witnesses.txt"
+	fileHTML          = "report.html"
+	filePDF           = "report.pdf"
+	fileVerify        = "VERIFY.md"
 )
 
 // epoch is the time of every file in a bundle: the earliest that ZIP knows.
@@ -149,7 +151,7 @@ func (e *entry) Write(p []byte) (int, error) {
 // create begins the next file. What was begun before is complete with that.
 func (a *archive) create(name string) (*entry, func(), error) {
 	method := zip.Deflate
-	if strings.HasSuffix(name, ".bin") || strings.HasSuffix(name, ".leaves") { // hashes do not compress
+	if strings.HasSuffix(name, ".bin") || strings.HasSuffix(name, ".leaves") || strings.HasSuffix(name, ".parquet") { // hashes do not compress, Parquet is
 		method = zip.Store
 	}
 	w, err := a.z.CreateHeader(&zip.FileHeader{Name: name, Method: method, Modified: epoch})
@@ -175,16 +177,13 @@ func (a *archive) add(name string, content []byte) error {
 	return nil
 }
 
-// addFile adds what was written to a temporary file.
-func (a *archive) addFile(name string, t *spool) error {
-	if err := t.rewind(); err != nil {
-		return err
-	}
+// addReader adds what r gives.
+func (a *archive) addReader(name string, r io.Reader) error {
 	e, done, err := a.create(name)
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(e, t.f); err != nil {
+	if _, err := io.Copy(e, r); err != nil {
 		return fmt.Errorf("cannot write the bundle: %w", err)
 	}
 	done()
@@ -237,31 +236,6 @@ func sumOf(r io.ReaderAt, n int64) (string, error) {
 		return "", fmt.Errorf("cannot read the bundle: %w", err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// spool is a temporary file.
-type spool struct {
-	f *os.File
-	*bufio.Writer
-}
-
-func newSpool(dir string) (*spool, error) {
-	f, err := os.CreateTemp(dir, ".mcpsiem-evidence-*")
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a temporary file beside the bundle: %w", err)
-	}
-	_ = os.Remove(f.Name()) // gone with the process, however it ends
-	return &spool{f, bufio.NewWriterSize(f, 1<<18)}, nil
-}
-
-func (s *spool) rewind() error {
-	if err := s.Flush(); err != nil {
-		return fmt.Errorf("cannot write a temporary file: %w", err)
-	}
-	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("cannot read a temporary file: %w", err)
-	}
-	return nil
 }
 
 // statement is the text of a signature that is none of a checkpoint.

@@ -3,6 +3,7 @@
 package evidence
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -13,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math"
@@ -43,12 +45,14 @@ type Options struct {
 	RecordID   string // of the audit event
 	Version    string
 	Progress   func(done, total uint64)
+	Resume     bool               // go on with an export that was cut off, if there is one: Now, ExportedBy and RecordID are then those of its beginning
+	Crash      func(point string) // for tests: called at named points, may panic
 }
 
-const (
-	chunk      = 20_000 // leaves at once
-	maxHistory = 200    // checkpoints
-)
+const maxHistory = 200 // checkpoints
+
+// chunk is how many leaves are done in one step.
+var chunk uint64 = 20_000
 
 // maxBytes is how long the bodies of the rows that are held at once may be together.
 var maxBytes uint64 = 64 << 20
@@ -57,15 +61,14 @@ type exporter struct {
 	Options
 	db    *seal.DB
 	a     *archive
-	m     Manifest
 	tiles *seal.Tiles
 	cp    seal.Checkpoint
 	note  []byte
-	tmp   []*spool
 	later *seal.Later
+	w     *work
 
-	segments []segment
-	summary  Summary
+	progress
+	summary Summary
 }
 
 // Summary is what the report shows.
@@ -105,16 +108,35 @@ type Exception struct {
 // Export writes a bundle and returns its manifest. The file is there only if it is complete.
 func Export(ctx context.Context, db *seal.DB, o Options) (*Manifest, error) {
 	e := &exporter{Options: o, db: db}
-	defer func() {
-		for _, t := range e.tmp {
-			t.f.Close()
-		}
-	}()
 	if err := e.open(); err != nil {
 		return nil, err
 	}
+	old, err := loadProgress(o.Out)
+	switch {
+	case err != nil:
+		return nil, err
+	case old != nil && !o.Resume:
+		return nil, fmt.Errorf("%w: go on with it (--resume), or remove %s", ErrCutOff, workDir(o.Out))
+	case old != nil:
+		if err := e.resume(old); err != nil {
+			return nil, err
+		}
+	}
+	if e.w, err = openWork(o.Out, &e.progress); err != nil {
+		return nil, err
+	}
+	done := false
+	defer func() {
+		if done || e.Sizes == nil { // nothing was done yet that would be worth going on with
+			e.w.remove()
+		} else {
+			e.w.close()
+		}
+	}()
+	if err := e.rows(ctx); err != nil {
+		return nil, err
+	}
 	part := o.Out + ".part"
-	var err error
 	if e.a, err = newArchive(part); err != nil {
 		return nil, err
 	}
@@ -126,10 +148,36 @@ func Export(ctx context.Context, db *seal.DB, o Options) (*Manifest, error) {
 	if err := e.a.close(func(sha string) ([]byte, error) { return o.Key.SignText(o.Tenant, statement("file", sha)) }); err != nil {
 		return nil, err
 	}
+	e.crash("before rename")
 	if err := os.Rename(part, o.Out); err != nil {
 		return nil, fmt.Errorf("cannot write the bundle: %w", err)
 	}
-	return &e.m, nil
+	done = true
+	return &e.Manifest, nil
+}
+
+func (e *exporter) crash(point string) {
+	if e.Crash != nil {
+		e.Crash(point)
+	}
+}
+
+// resume goes back to where an export was cut off: its checkpoint and times, so that the bundle is what it would have been.
+func (e *exporter) resume(old *progress) error {
+	if err := old.same(&e.Manifest, e.cp); err != nil {
+		return err
+	}
+	cp, err := seal.OpenCheckpoint(old.Note, e.Key.VerifierKey(e.Tenant))
+	if err != nil {
+		return err
+	}
+	e.progress, e.cp, e.note = *old, cp, old.Note
+	tiles := seal.NewTiles(filepath.Join(e.Dir, seal.FolderOf(e.Tenant)), cp.Size)
+	if root, err := tiles.Root(); err != nil || root != cp.Root {
+		return errors.New("cannot continue: the log is not the one that the export was begun from (see `mcpsiem audit verify`)")
+	}
+	e.tiles, e.later = tiles, e.db.NewLater(e.Tenant, cp.Size)
+	return nil
 }
 
 func (e *exporter) open() error {
@@ -150,26 +198,23 @@ func (e *exporter) open() error {
 	if root, err := e.tiles.Root(); err != nil || root != e.cp.Root {
 		return errors.New("cannot export evidence: the log's tiles are not those of its checkpoint (see `mcpsiem audit verify`)")
 	}
-	e.m = Manifest{
+	e.Manifest = Manifest{
 		Format: Format, Tenant: e.Tenant, From: e.From.UTC().Format(time.RFC3339Nano), To: e.To.UTC().Format(time.RFC3339Nano), Framework: e.Framework.ID, Control: e.Control,
 		CreatedAt: e.Now.UTC().Format(time.RFC3339), ExportedBy: e.ExportedBy, RecordID: e.RecordID, ToolVersion: e.Version, CanonicalVersion: seal.CanonicalVersion,
 		Origin: e.cp.Origin, TreeSize: e.cp.Size, RootHash: hex.EncodeToString(e.cp.Root[:]),
 	}
+	e.Note = e.note
+	if e.Control != "" && !slices.Contains(e.Framework.ControlIDs(), e.Control) {
+		return fmt.Errorf("cannot export evidence: %s has no control of this name; it has %s", e.Framework.ID, strings.Join(e.Framework.ControlIDs(), ", "))
+	}
 	return nil
 }
 
-func (e *exporter) spool() (*spool, error) {
-	t, err := newSpool(filepath.Dir(e.Out))
-	if err == nil {
-		e.tmp = append(e.tmp, t)
-	}
-	return t, err
-}
-
 func (e *exporter) write(ctx context.Context) error {
-	if err := e.rows(ctx); err != nil {
+	if err := e.records(); err != nil {
 		return err
 	}
+	e.crash("records")
 	if err := e.log(ctx); err != nil {
 		return err
 	}
@@ -182,9 +227,9 @@ func (e *exporter) write(ctx context.Context) error {
 	if err := e.report(); err != nil {
 		return err
 	}
-	e.m.Files = slices.Clone(e.a.files)
-	slices.SortFunc(e.m.Files, func(a, b FileInfo) int { return cmp.Compare(a.Name, b.Name) })
-	b, err := json.MarshalIndent(e.m, "", "  ")
+	e.Manifest.Files = slices.Clone(e.a.files)
+	slices.SortFunc(e.Manifest.Files, func(a, b FileInfo) int { return cmp.Compare(a.Name, b.Name) })
+	b, err := json.MarshalIndent(e.Manifest, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -206,33 +251,24 @@ var (
 	findingCells = []string{"ts", "finding_id", "rule_id", "severity", "status", "triaged_by", "title", "principal_id", "server", "tool", "count", "revision"}
 )
 
-// rows writes events and findings in the order of the log, what opens their leaves, and what of the log's hashes is given one by one.
+// rows reads events and findings in the order of the log, what opens their leaves, and what of the log's hashes is given one by one, step by step.
 func (e *exporter) rows(ctx context.Context) error {
-	var tmp [7]*spool
-	for i := range tmp {
+	f := e.w.files
+	events, evLeaves, findings, fiLeaves, hashes := f[workEvents], f[workEventLeafs], f[workFindings], f[workFindLeafs], f[workHashes]
+	exCSV := csv.NewWriter(f[workExceptions])
+	if e.Sizes == nil {
+		_ = exCSV.Write([]string{"leaf_index", "kind", "id", "state"})
 		var err error
-		if tmp[i], err = e.spool(); err != nil {
+		if e.First, e.End, err = e.db.LeafRange(ctx, e.Tenant, e.From.UnixNano(), e.To.UnixNano()); err != nil {
 			return err
 		}
+		e.End = min(e.End, e.cp.Size)
+		e.At = e.First
 	}
-	evLeaves, findings, fiLeaves, hashes := tmp[0], tmp[1], tmp[2], tmp[3]
-	evCSV, fiCSV, exCSV := csv.NewWriter(tmp[4]), csv.NewWriter(tmp[5]), csv.NewWriter(tmp[6])
-	_ = evCSV.Write(append([]string{"leaf_index"}, eventCells...))
-	_ = fiCSV.Write(append([]string{"leaf_index"}, findingCells...))
-	_ = exCSV.Write([]string{"leaf_index", "kind", "id", "state"})
-	lo, hi, err := e.db.LeafRange(ctx, e.Tenant, e.From.UnixNano(), e.To.UnixNano())
-	if err != nil {
-		return err
-	}
-	hi = min(hi, e.cp.Size)
-	events, done, err := e.a.create(fileEvents)
-	if err != nil {
-		return err
-	}
-	next := uint64(0) // of the log: what the segments cover
 	var pair [8 + seal.SaltSize]byte
-	for from := lo; from < hi; from += chunk {
-		leaves, err := e.db.Leaves(ctx, e.Tenant, from, min(from+chunk, hi), e.From.UnixNano(), e.To.UnixNano())
+	for e.At < e.End {
+		to := min(e.At+chunk, e.End)
+		leaves, err := e.db.Leaves(ctx, e.Tenant, e.At, to, e.From.UnixNano(), e.To.UnixNano())
 		if err != nil {
 			return err
 		}
@@ -262,9 +298,9 @@ func (e *exporter) rows(ctx context.Context) error {
 					if fate != "" {
 						x.State = fate
 					}
-					e.m.Exceptions++
-					if len(e.summary.Exceptions) < 50 {
-						e.summary.Exceptions = append(e.summary.Exceptions, x)
+					e.Manifest.Exceptions++
+					if len(e.Bad) < 50 {
+						e.Bad = append(e.Bad, x)
 					}
 					_ = exCSV.Write([]string{strconv.FormatUint(x.Leaf, 10), x.Kind, x.ID, x.State})
 					return nil
@@ -272,24 +308,26 @@ func (e *exporter) rows(ctx context.Context) error {
 				binary.BigEndian.PutUint64(pair[:], m.Index)
 				copy(pair[8:], m.Salt[:])
 				line := append(m.Canonical, '\n')
-				cellsOut := append([]string{strconv.FormatUint(m.Index, 10)}, safeCells(m.Cells)...)
+				var err2 error
+				cellsOut := append([]string{strconv.FormatUint(m.Index, 10)}, m.Cells...)
 				if kind == seal.KindEvent {
-					e.m.Events++
+					e.Manifest.Events++
 					_, err = events.Write(line)
 					_, _ = evLeaves.Write(pair[:])
-					_ = evCSV.Write(cellsOut)
-					if e.m.Events%997 == 1 && len(e.summary.Samples) < 12 {
-						e.summary.Samples = append(e.summary.Samples, Sample{timeText(m.Time), m.ID.String(), m.Cells[3], m.Cells[6], m.Cells[7], m.Cells[10]})
+					err2 = writeCells(f[workEventCells], cellsOut)
+					if e.Manifest.Events%997 == 1 && len(e.Samples) < 12 {
+						e.Samples = append(e.Samples, Sample{timeText(m.Time), m.ID.String(), m.Cells[3], m.Cells[6], m.Cells[7], m.Cells[10]})
 					}
 				} else {
-					e.m.Findings++
+					e.Manifest.Findings++
 					_, err = findings.Write(line)
 					_, _ = fiLeaves.Write(pair[:])
-					_ = fiCSV.Write(cellsOut)
+					err2 = writeCells(f[workFindCells], cellsOut)
 				}
-				if err != nil {
-					return fmt.Errorf("cannot write the bundle: %w", err)
+				if err := errors.Join(err, err2); err != nil {
+					return fmt.Errorf("cannot write to the export's work folder: %w", err)
 				}
+				e.crash("row")
 				return nil
 			})
 			if err != nil {
@@ -297,39 +335,116 @@ func (e *exporter) rows(ctx context.Context) error {
 			}
 		}
 		for _, l := range leaves {
-			if err := e.extend(&next, l.Index, hashes); err != nil {
+			if err := e.extend(&e.Next, l.Index, hashes); err != nil {
 				return err
 			}
 		}
+		if exCSV.Flush(); exCSV.Error() != nil {
+			return fmt.Errorf("cannot write to the export's work folder: %w", exCSV.Error())
+		}
+		e.At = to
+		e.crash("before step")
+		if err := e.w.step(&e.progress); err != nil {
+			return err
+		}
+		e.crash("after step")
 		if e.Progress != nil {
-			e.Progress(min(from+chunk, hi)-lo, hi-lo)
+			e.Progress(e.At-e.First, e.End-e.First)
 		}
 	}
-	done()
-	if err := e.gap(next, e.cp.Size); err != nil {
+	exCSV.Flush() // its head, if there was nothing
+	return e.w.step(&e.progress)
+}
+
+// records writes what rows has read to the bundle.
+func (e *exporter) records() error {
+	if err := e.gap(e.Next, e.cp.Size); err != nil {
 		return err
 	}
-	for i, s := range e.segments { // of the leaves
+	for i, s := range e.Segments { // of the leaves
 		if s.Roots == nil {
-			if e.m.LastLeaf == 0 {
-				e.m.FirstLeaf = e.segments[i].From
+			if e.Manifest.LastLeaf == 0 {
+				e.Manifest.FirstLeaf = e.Segments[i].From
 			}
-			e.m.LastLeaf = s.To - 1
+			e.Manifest.LastLeaf = s.To - 1
 		}
 	}
-	for _, c := range []*csv.Writer{evCSV, fiCSV, exCSV} {
-		if c.Flush(); c.Error() != nil {
-			return fmt.Errorf("cannot write a temporary file: %w", c.Error())
-		}
-	}
-	for _, x := range []struct {
-		name string
-		t    *spool
-	}{{fileEventLeafs, evLeaves}, {fileFindings, findings}, {fileFindLeafs, fiLeaves}, {fileEventsCSV, tmp[4]}, {fileFindCSV, tmp[5]}, {fileExceptions, tmp[6]}, {fileHashes, hashes}} {
-		if err := e.a.addFile(x.name, x.t); err != nil {
+	e.summary.Samples, e.summary.Exceptions = e.Samples, e.Bad
+	for _, x := range []struct{ name, from string }{{fileEvents, workEvents}, {fileEventLeafs, workEventLeafs}, {fileFindings, workFindings}, {fileFindLeafs, workFindLeafs}} {
+		if err := e.copy(x.name, x.from); err != nil {
 			return err
 		}
 	}
+	for _, x := range []struct {
+		csv, parquet, from string
+		cells              []string
+	}{{fileEventsCSV, fileEventsParquet, workEventCells, eventCells}, {fileFindCSV, fileFindParquet, workFindCells, findingCells}} {
+		if err := e.cells(x.csv, x.parquet, x.from, x.cells); err != nil {
+			return err
+		}
+	}
+	if err := e.copy(fileExceptions, workExceptions); err != nil {
+		return err
+	}
+	return e.copy(fileHashes, workHashes)
+}
+
+func (e *exporter) copy(name, from string) error {
+	r, done, err := e.w.read(from)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return e.a.addReader(name, r)
+}
+
+// cells writes the main columns, as CSV for spreadsheets and as Parquet.
+func (e *exporter) cells(csvName, parquetName, from string, names []string) error {
+	each := func(f func(cells []string) error) error {
+		r, done, err := e.w.read(from)
+		if err != nil {
+			return err
+		}
+		defer done()
+		rd := bufio.NewReaderSize(r, 1<<18)
+		cells := make([]string, len(names)+1)
+		for {
+			err := readCells(rd, cells)
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if err := f(cells); err != nil {
+				return err
+			}
+		}
+	}
+	out, done, err := e.a.create(csvName)
+	if err != nil {
+		return err
+	}
+	w := csv.NewWriter(out)
+	_ = w.Write(append([]string{"leaf_index"}, names...))
+	if err := each(func(cells []string) error { return w.Write(safeCells(cells)) }); err != nil {
+		return err
+	}
+	if w.Flush(); w.Error() != nil {
+		return fmt.Errorf("cannot write the bundle: %w", w.Error())
+	}
+	done()
+	if out, done, err = e.a.create(parquetName); err != nil {
+		return err
+	}
+	t := newTable(out, names)
+	if err := each(t.add); err != nil {
+		return err
+	}
+	if err := t.close(); err != nil {
+		return err
+	}
+	done()
 	return nil
 }
 
@@ -417,18 +532,18 @@ func (e *exporter) fates(ctx context.Context, matches []seal.Match) (map[uint64]
 }
 
 // extend adds a leaf to the segments, in the order of the log.
-func (e *exporter) extend(next *uint64, index uint64, hashes *spool) error {
+func (e *exporter) extend(next *uint64, index uint64, hashes io.Writer) error {
 	if index < *next {
 		return nil
 	}
-	last := len(e.segments) - 1
-	if last >= 0 && e.segments[last].Roots == nil && index == *next {
-		e.segments[last].To = index + 1
+	last := len(e.Segments) - 1
+	if last >= 0 && e.Segments[last].Roots == nil && index == *next {
+		e.Segments[last].To = index + 1
 	} else {
 		if err := e.gap(*next, index); err != nil {
 			return err
 		}
-		e.segments = append(e.segments, segment{From: index, To: index + 1})
+		e.Segments = append(e.Segments, segment{From: index, To: index + 1})
 		*next = index
 	}
 	for ; *next <= index; *next++ {
@@ -437,7 +552,7 @@ func (e *exporter) extend(next *uint64, index uint64, hashes *spool) error {
 			return err
 		}
 		if _, err := hashes.Write(h[:]); err != nil {
-			return fmt.Errorf("cannot write a temporary file: %w", err)
+			return fmt.Errorf("cannot write to the export's work folder: %w", err)
 		}
 	}
 	return nil
@@ -455,7 +570,7 @@ func (e *exporter) gap(from, to uint64) error {
 	for _, r := range roots {
 		s.Roots = append(s.Roots, base64.StdEncoding.EncodeToString(r))
 	}
-	e.segments = append(e.segments, s)
+	e.Segments = append(e.Segments, s)
 	return nil
 }
 
@@ -472,10 +587,10 @@ func (e *exporter) json(name string, v any) error {
 
 // log writes what leads from the leaves to a signed checkpoint, and the checkpoints of the period.
 func (e *exporter) log(ctx context.Context) error {
-	if e.segments == nil {
-		e.segments = []segment{}
+	if e.Segments == nil {
+		e.Segments = []segment{}
 	}
-	if err := e.json(fileSegments, e.segments); err != nil {
+	if err := e.json(fileSegments, e.Segments); err != nil {
 		return err
 	}
 	if err := e.a.add(fileCheckpoint, e.note); err != nil {
@@ -519,7 +634,7 @@ func (e *exporter) consistency(size uint64) ([]string, error) {
 
 // anchors writes time stamps and cosignatures of checkpoints that cover leaves of the bundle: of each place at most maxHistory, the first and the last among them.
 func (e *exporter) anchors(ctx context.Context) error {
-	all, err := e.db.Anchors(ctx, e.Tenant, fmt.Sprintf("outcome = '%s' AND kind IN ('%s', '%s') AND size > %d AND size <= %d", seal.AnchorOK, seal.AnchorTSA, seal.AnchorWitness, e.m.FirstLeaf, e.cp.Size))
+	all, err := e.db.Anchors(ctx, e.Tenant, fmt.Sprintf("outcome = '%s' AND kind IN ('%s', '%s') AND size > %d AND size <= %d", seal.AnchorOK, seal.AnchorTSA, seal.AnchorWitness, e.Manifest.FirstLeaf, e.cp.Size))
 	if err != nil {
 		return err
 	}
@@ -532,7 +647,7 @@ func (e *exporter) anchors(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(places)) {
 		of := places[name]
 		// The one that first covers all of the bundle says most.
-		cover := slices.IndexFunc(of, func(a seal.Anchor) bool { return a.Size > e.m.LastLeaf })
+		cover := slices.IndexFunc(of, func(a seal.Anchor) bool { return a.Size > e.Manifest.LastLeaf })
 		step := max(1, (len(of)+maxHistory-1)/maxHistory)
 		for i, a := range of {
 			if i%step != 0 && i != cover && i != len(of)-1 {
@@ -708,15 +823,12 @@ func (e *exporter) controls() error {
 			_ = w.Write([]string{e.Framework.ID, c.ID, c.Title, s.File, s.What})
 		}
 	}
-	if len(e.summary.Controls) == 0 {
-		return fmt.Errorf("cannot export evidence: %s has no control of this name; it has %s", e.Framework.ID, strings.Join(e.Framework.ControlIDs(), ", "))
-	}
 	w.Flush()
 	return e.a.add(fileControls, b.Bytes())
 }
 
 func (e *exporter) report() error {
-	e.summary.Manifest, e.summary.Framework = e.m, e.Framework
+	e.summary.Manifest, e.summary.Framework = e.Manifest, e.Framework
 	html, err := reportHTML(&e.summary)
 	if err != nil {
 		return err
@@ -731,7 +843,7 @@ func (e *exporter) report() error {
 	if err := e.a.add(filePDF, pdf); err != nil {
 		return err
 	}
-	return e.a.add(fileVerify, []byte(verifyText(&e.m)))
+	return e.a.add(fileVerify, []byte(verifyText(&e.Manifest)))
 }
 
 func timeText(ns int64) string {

@@ -73,7 +73,7 @@ func list(seq int64, hash string) plog.Logs {
 	return ld
 }
 
-func newConnector(t *testing.T, set connector.Settings, s *sink, conf map[string]any) connector.Logs {
+func newConnector(t testing.TB, set connector.Settings, s *sink, conf map[string]any) connector.Logs {
 	t.Helper()
 	f := NewFactory()
 	cfg := f.CreateDefaultConfig()
@@ -91,14 +91,14 @@ func newConnector(t *testing.T, set connector.Settings, s *sink, conf map[string
 	return c
 }
 
-func start(t *testing.T, c component.Component) {
+func start(t testing.TB, c component.Component) {
 	t.Helper()
 	if err := c.Start(context.Background(), componenttest.NewNopHost()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func stop(t *testing.T, c component.Component) {
+func stop(t testing.TB, c component.Component) {
 	t.Helper()
 	if err := c.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
@@ -213,13 +213,13 @@ func TestMetrics(t *testing.T) {
 
 // rig is an embedded NATS server with the streams, and the pipeline EVENTS -> jetstream receiver -> detect -> sink.
 type rig struct {
-	t   *testing.T
+	t   testing.TB
 	srv *natsdtest.Server
 	nc  *nats.Conn
 	js  jetstream.JetStream
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	r := &rig{t: t, srv: natsdtest.New(t)}
 	var err error
 	if r.nc, err = nats.Connect(r.srv.URL(), nats.UserInfo(natsdtest.User, natsdtest.Password)); err != nil {
@@ -262,7 +262,7 @@ func (r *rig) publish(subject string, ld plog.Logs) {
 
 // pipeline is one process: a receiver in front of a connector.
 type pipeline struct {
-	t       *testing.T
+	t       testing.TB
 	receive component.Component
 	detect  connector.Logs
 }

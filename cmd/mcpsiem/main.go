@@ -105,7 +105,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 already running, 4 not 
 	)
 	root.AddCommand(
 		newInit(), newUp(), newDown(), newRun(), newValidate(), newMigrate(), newIngest(),
-		newStatus(), newTail(), newFindings(), newQuery(), newRules(), newInventory(), newApprove(), newBudgets(), newSink(), newReplay(),
+		newStatus(), newTail(), newFindings(), newQuery(), newRules(), newInventory(), newApprove(), newBudgets(), newSink(), newReplay(), newReconcile(),
 		newDLQ(), newDoctor(), newHealth(), newIdentity(), newKeys(), newEval(), newAudit(), newEvidence(), newElastic(),
 		newRetention(), newHold(), newSubject(), newRoles(),
 	)

@@ -26,6 +26,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/exporters/parquet"
 	"github.com/mcpsiem/mcpsiem/exporters/slack"
 	"github.com/mcpsiem/mcpsiem/exporters/splunkhec"
+	"github.com/mcpsiem/mcpsiem/exporters/syslog"
 	"github.com/mcpsiem/mcpsiem/exporters/webhook"
 	"github.com/mcpsiem/mcpsiem/extensions/journal"
 	"github.com/mcpsiem/mcpsiem/extensions/ledger"
@@ -74,6 +75,7 @@ func Factories() (f otelcol.Factories, err error) {
 		pagerduty.NewFactory(),
 		webhook.NewFactory(),
 		slack.NewFactory(),
+		syslog.NewFactory(),
 		elastic.NewFactory(),
 		debugexporter.NewFactory(),
 	); err != nil {

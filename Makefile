@@ -48,9 +48,12 @@ test: build test/demo/npm/node_modules ## every test, real engines and real serv
 	go vet ./...
 	go test -timeout 10m ./...
 	cd test/bench/hec && go test ./... # the Splunk exporter against contrib's HEC receiver
-	cd test/deploy && go test ./... # compose, chart, units and release configuration, with the tools that read them
 	go build -o bin/demo ./test/demo
 	bin/demo
+
+.PHONY: test-deploy
+test-deploy: build ## compose, chart, units and release configuration, with the tools that read them (compiles Helm, Compose and goreleaser)
+	cd test/deploy && go test ./...
 
 .PHONY: test-page
 test-page: build ## the built-in page in a real browser (needs chromium; MCPSIEM_CHROME names one)

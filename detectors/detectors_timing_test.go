@@ -39,8 +39,8 @@ func traffic(n int, first int64) plog.Logs {
 		e.ClientName, e.ClientVersion, e.Server, e.ServerClaimedVersion = "ide", "1.2", fmt.Sprint("server-", seq%10), "3.4"
 		e.Tool, e.RequestID, e.RequestIDType = fmt.Sprint("tool-", seq%30), fmt.Sprint(seq), "number"
 		e.ExchangeID, e.ExchangeStart, e.ConversationID = e.ID, e.Time, fmt.Sprint("conversation-", seq%100)
-		e.Transport, e.ProtocolVersion, e.Era, e.SessionID, e.HostName = event.TransportHTTP, "2025-11-25", "legacy", "s", "host"
-		e.BodyFingerprint, e.Capture = "00112233445566778899aabbccddeeff", event.CaptureComplete
+		e.Transport, e.ProtocolVersion, e.Era, e.SessionID, e.HostName = event.TransportHTTP, "2025-11-25", "legacy", fmt.Sprint("session-", seq%100), "host"
+		e.BodyFingerprint, e.ArgumentsFingerprint, e.Capture = fmt.Sprintf("%032x", uint64(seq)*0x9e3779b97f4a7c15), seq*0x51_7cc1_b727, event.CaptureComplete
 		e.TokensArguments, e.CostAmount, e.CostCurrency = 120, 0.0001, "USD"
 		e.Capabilities = []string{"reads_private"}
 		e.Fingerprints = []uint64{1, 2, 3, 4, 5, 6, 7, 8}

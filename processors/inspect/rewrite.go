@@ -205,14 +205,28 @@ var known = func() map[string]bool {
 	return m
 }()
 
-func modeOf(attr string) engine.Mode {
-	switch {
-	case identity[attr]:
-		return engine.Identity
-	case machine[attr]:
-		return engine.Strong
+// modes are the modes of the names of the schema.
+var modes = func() map[string]engine.Mode {
+	m := map[string]engine.Mode{}
+	for a := range known {
+		m[a] = engine.Full
 	}
-	return engine.Full
+	for a := range machine {
+		m[a] = engine.Strong
+	}
+	for a := range identity {
+		m[a] = engine.Identity
+	}
+	return m
+}()
+
+// modeOf is how the value of an attribute is examined, and whether the name is one of the schema.
+func modeOf(attr string) (m engine.Mode, ours bool) {
+	m, ours = modes[attr]
+	if !ours {
+		m = engine.Full
+	}
+	return m, ours
 }
 
 // hexID says whether s is a hash or id as mcpsiem writes them.
@@ -245,8 +259,9 @@ func (r *rewriter) maps(m pcommon.Map) {
 			v.SetStr(r.uri(v.Str()))
 			continue
 		}
-		r.value(k, v, modeOf(k))
-		if known[k] {
+		mode, ours := modeOf(k)
+		r.value(k, v, mode)
+		if ours {
 			continue
 		}
 		if n := r.text("", k, engine.Strong); n != k {

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/mcpsiem/mcpsiem/internal/audit"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
 	"github.com/mcpsiem/mcpsiem/internal/state"
 )
@@ -28,14 +29,14 @@ func newKeys() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "keys",
 		GroupID: "mend",
-		Short:   "List, rotate and destroy the keys of tenants' pseudonyms",
+		Short:   "Keys: of tenants' pseudonyms (list, rotate, destroy), and of the installation",
 		Long: `Every tenant has a key of its own, which its pseudonyms and body fingerprints are made with, together with the master key. It can be
 destroyed alone: then what is stored of this tenant under pseudonyms has no way back and no comparison, whoever holds the master key.
 
 Running processes notice within a second. Key material is never shown.`,
 		Args: cobra.NoArgs,
 	}
-	c.AddCommand(newKeysList(), newKeysRotate(), newKeysDestroy())
+	c.AddCommand(newKeysList(), newKeysRotate(), newKeysDestroy(), newKeysInstallation())
 	return c
 }
 
@@ -47,7 +48,7 @@ type keysTarget struct {
 }
 
 func (k *keysTarget) bind(c *cobra.Command, tenant bool) {
-	k.target.bind(c, false, true)
+	k.target.bind(c, true, true)
 	c.Flags().StringVar(&k.dir, "keys-dir", "", "keys_dir of the inspect processor `DIR`; by default that of the state folder")
 	if tenant {
 		c.Flags().StringVar(&k.tenant, "tenant", "", "the `TENANT` (required)")
@@ -155,6 +156,7 @@ stored before and after does not correlate. The former keys are kept; destroy re
 			if err != nil {
 				return k.explain(err)
 			}
+			k.recordKey(c, audit.KeyRotate, map[string]string{"key_id": key.ID, "epoch": strconv.FormatUint(key.Epoch, 10)})
 			_, err = fmt.Fprintf(c.OutOrStdout(), "tenant %s has key %s of epoch %d; %d former kept\n", printable(k.tenant), key.ID, key.Epoch, key.Kept-1)
 			return err
 		},
@@ -197,6 +199,7 @@ Nothing brings a destroyed key back, but a backup of the folder of keys: delete 
 			if err != nil {
 				return k.explain(err)
 			}
+			k.recordKey(c, audit.KeyDestroy, map[string]string{"keys": strconv.Itoa(n)})
 			_, err = fmt.Fprintf(out, "destroyed: %d %s\n", n, plural(n, "key", "keys"))
 			return err
 		},

@@ -48,7 +48,8 @@ func ReadCoverage(ctx context.Context, d *DB, tenant string, from, to time.Time)
 			toUInt64(missing - missing_reported_by_taps) AS missing_unexplained, uniqExact(tap_id) AS taps FROM (
 			SELECT tap_id, tap_epoch, max(greatest(tap_seq, lost_to)) - min(tap_seq) + 1 AS passed, uniqExact(tap_seq) AS got,
 				toUInt64(arraySum(x -> x.2 - x.1 + 1, groupUniqArrayIf((lost_from, lost_to), lost_to >= lost_from AND lost_from > 0))) AS lost
-			FROM %s WHERE %s AND tap_seq > 0 GROUP BY tap_id, tap_epoch)`, d.table("events"), own),
+			FROM (SELECT tap_id, tap_epoch, tap_seq, lost_from, lost_to FROM %s WHERE %s AND tap_seq > 0
+				UNION ALL SELECT tap_id, tap_epoch, tap_seq, lost_from, lost_to FROM %s WHERE %s AND tap_seq > 0) GROUP BY tap_id, tap_epoch)`, d.table("events"), own, d.table("removed"), own), // removed on record is not missing
 		fmt.Sprintf(`SELECT uniqExact(event_id) AS events_stored, uniqExactIf(event_id, capture = 'truncated') AS capture_truncated, uniqExactIf(event_id, capture = 'withheld') AS capture_withheld,
 			uniqExactIf(event_id, kind = 'invalid') AS invalid_messages, uniqExactIf(event_id, abs(dateDiff('millisecond', ts, received)) > 300000) AS clock_skewed,
 			toUInt64(max(abs(dateDiff('millisecond', ts, received)))) AS clock_skew_max_ms, uniqExactIf(event_id, has(anomalies, 'time_out_of_range')) AS time_replaced FROM %s WHERE %s`, d.table("events"), own),

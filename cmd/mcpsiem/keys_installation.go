@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcpsiem/mcpsiem/internal/audit"
+	"github.com/mcpsiem/mcpsiem/internal/state"
+)
+
+// Keys of the installation as a whole: which there are, what each is for, and what its loss means.
+
+// installationKey is a key or password in the folder of secrets.
+type installationKey struct {
+	Name   string    `json:"name"`
+	Use    string    `json:"use"`
+	Lost   string    `json:"if_lost"`
+	Rotate string    `json:"rotation"`
+	File   string    `json:"file"`
+	Since  time.Time `json:"since,omitzero"` // when the file was last written
+	State  string    `json:"state"`          // ok, missing, or what is wrong
+}
+
+var knownKeys = []installationKey{
+	{Name: state.SecretJetStreamKey, Use: "encrypts RAW, EVENTS and FINDINGS on disk", Lost: "what is in the streams and not stored or exported yet cannot be read; up refuses to start", Rotate: "stop, drain, move nats away, start: a new key is made with empty streams"},
+	{Name: state.SecretMasterKey, Use: "with tenants' keys: pseudonyms and fingerprints of content", Lost: "no placeholder can be made or recognised again; new ones do not correlate with old ones", Rotate: "tenant by tenant: mcpsiem keys rotate"},
+	{Name: state.SecretIdentityKey, Use: "fingerprints of credentials", Lost: "a credential looks like a new one; revocations by fingerprint end", Rotate: "replace the file and restart"},
+	{Name: "seal.key", Use: "signs the logs of the audit trail", Lost: "logs cannot go on and new ones begin; what was signed stays verifiable with key.pub", Rotate: "docs/audit-trail.md: a new log begins"},
+	{Name: state.SecretOTLPToken, Use: "what taps and agents send with", Lost: "taps spool until they have the new one", Rotate: "remove the file, restart, give it to the taps"},
+	{Name: state.SecretPage, Use: "opens the built-in page", Lost: "nothing", Rotate: "remove the file, restart"},
+	{Name: state.SecretNATSPipeline, Use: "NATS, all that the pipeline may", Lost: "nothing", Rotate: "remove the file, restart"},
+	{Name: state.SecretNATSViewer, Use: "NATS, redacted streams", Lost: "nothing", Rotate: "remove the file, restart"},
+	{Name: state.SecretClickHouseAdm, Use: "ClickHouse, the schema", Lost: "nothing", Rotate: "remove the file, restart"},
+	{Name: state.SecretClickHousePipe, Use: "ClickHouse, reads and inserts", Lost: "nothing", Rotate: "remove the file, restart"},
+	{Name: state.SecretClickHouseRead, Use: "ClickHouse, analysts", Lost: "nothing", Rotate: "remove the file, restart"},
+	{Name: state.SecretClickHouseRemove, Use: "ClickHouse, retention and erasure", Lost: "nothing", Rotate: "remove the file, restart"},
+}
+
+// look fills in what is on disk. Material is not read.
+func (k installationKey) look(d state.Dir) installationKey {
+	if k.File == "" {
+		k.File = d.Secret(k.Name)
+	}
+	st, err := os.Stat(k.File)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		k.State = "missing"
+	case err != nil:
+		k.State = "cannot be read"
+	case st.Mode().Perm()&0o077 != 0:
+		k.State, k.Since = fmt.Sprintf("mode %#o: others may read it, consider it known", st.Mode().Perm()), st.ModTime()
+	case st.Size() == 0:
+		k.State = "empty"
+	default:
+		k.State, k.Since = "ok", st.ModTime()
+	}
+	return k
+}
+
+func installationKeys(d state.Dir) []installationKey {
+	var out []installationKey
+	for _, k := range knownKeys {
+		out = append(out, k.look(d))
+	}
+	spools, _ := filepath.Glob(d.Path("tap", "*", "*.key"))
+	more, _ := filepath.Glob(d.Path("tap", "*.key"))
+	spools = append(spools, more...)
+	slices.Sort(spools)
+	for _, f := range spools {
+		out = append(out, installationKey{Name: "spool " + filepath.Base(f), File: f, Use: "encrypts the spool of a tap", Lost: "what it spooled cannot be read and is counted as lost", Rotate: "let the spool drain, stop the taps, remove the file"}.look(d))
+	}
+	people, _ := filepath.Glob(d.Secret("role-*.password"))
+	for _, f := range people {
+		out = append(out, installationKey{Name: strings.TrimSuffix(filepath.Base(f), ".password"), File: f, Use: "ClickHouse, a person's account", Lost: "nothing", Rotate: "mcpsiem roles remove and add"}.look(d))
+	}
+	return out
+}
+
+func newKeysInstallation() *cobra.Command {
+	var dir string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "installation", Short: "List the installation's own keys: what each is for, and what its loss means", Args: cobra.NoArgs,
+		Long:    "List every key and password of the installation, where it is, since when, whether others may read it, what is lost with it and how it is replaced. Exit code 5 if one is missing or open to others.\nMaterial is never shown. docs/keys.md has more.",
+		Example: "  mcpsiem keys installation\n  mcpsiem keys installation --json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			list := installationKeys(state.Dir(dir))
+			if asJSON {
+				if err := printJSON(c, list); err != nil {
+					return err
+				}
+			} else if err := printInstallationKeys(c.OutOrStdout(), list); err != nil {
+				return err
+			}
+			bad := 0
+			for _, k := range list {
+				if k.State != "ok" {
+					bad++
+				}
+			}
+			if bad > 0 {
+				return withCode(exitCheck, fmt.Errorf("%d %s not as it should be", bad, plural(bad, "key is", "keys are")))
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&dir, "state", state.Default(), "state folder of the installation `DIR` (env MCPSIEM_STATE)")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	return c
+}
+
+func printInstallationKeys(w io.Writer, list []installationKey) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "KEY\tSTATE\tSINCE\tFOR\tIF LOST\tROTATION\t")
+	for _, k := range list {
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t\n", printable(k.Name), k.State, when(k.Since), k.Use, k.Lost, k.Rotate)
+	}
+	return tw.Flush()
+}
+
+// recordKey puts what was done to a tenant's key on record. Without a running installation there is no trail to write to, which is said.
+func (k *keysTarget) recordKey(c *cobra.Command, action audit.Action, details map[string]string) {
+	ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
+	defer cancel()
+	cfg, err := k.nats(true)
+	if err == nil {
+		err = audit.WriteTo(ctx, cfg, audit.Record{Action: action, Target: "pseudonym key", Tenant: k.tenant, Details: details})
+	}
+	if err != nil {
+		fmt.Fprintln(c.ErrOrStderr(), "mcpsiem: warning: this is not on record:", err)
+	}
+}

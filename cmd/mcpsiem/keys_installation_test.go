@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mcpsiem/mcpsiem/internal/state"
+)
+
+func TestKeysOfTheInstallation(t *testing.T) {
+	d, err := state.Create(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(want, problem string) {
+		t.Helper()
+		var b bytes.Buffer
+		c := newRoot()
+		c.SetArgs([]string{"keys", "installation", "--state", string(d)})
+		c.SetOut(&b)
+		c.SetErr(&b)
+		err := c.Execute()
+		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) {
+			t.Errorf("error %v, want %q", err, problem)
+		}
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s, want %q", b.String(), want)
+		}
+		for _, name := range state.Secrets {
+			if material, err := d.ReadSecret(name); err == nil && strings.Contains(b.String(), material) {
+				t.Errorf("%s is shown", name)
+			}
+		}
+	}
+	f("missing", "1 key is not") // seal.key is made by the first seal
+	if err := os.WriteFile(d.Secret("seal.key"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f("encrypts RAW", "")
+	if err := os.Chmod(d.Secret(state.SecretMasterKey), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f("others may read it", "1 key is not")
+	// Every secret that is generated is known.
+	list := installationKeys(d)
+	for _, name := range state.Secrets {
+		found := false
+		for _, k := range list {
+			found = found || k.File == filepath.Join(string(d), "secrets", name)
+		}
+		if !found {
+			t.Errorf("nobody says what %s is for", name)
+		}
+	}
+}

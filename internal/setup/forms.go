@@ -42,6 +42,13 @@ var Forms = []Form{
 		{Key: "region", Ask: "region of the account, us or eu", Default: "us"},
 		{Key: "routing_key", Ask: "integration key (Events API v2)", Secret: true, Required: true},
 	}},
+	{"slack", "Slack", []Question{
+		{Key: "url", Ask: "URL of the incoming webhook", Secret: true, Required: true},
+	}},
+	{"webhook", "a webhook", []Question{
+		{Key: "url", Ask: "URL that findings are posted to", Example: "https://soar.example.com/hooks/mcp", Required: true},
+		{Key: "token", Ask: "bearer token (Enter: none)", Secret: true},
+	}},
 	{"ocsf", "OCSF events in files", []Question{
 		{Key: "file.dir", Ask: "folder", Example: "/var/lib/ocsf", Required: true},
 	}},

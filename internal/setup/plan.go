@@ -39,9 +39,6 @@ type Issuer struct {
 // Site is the file of a state folder that `mcpsiem up` lays over its configuration.
 func Site(d state.Dir) string { return d.Path("site.yaml") }
 
-// Retention is the file of a state folder that says how long records are kept.
-func Retention(d state.Dir) string { return d.Path("retention.yaml") }
-
 // File is one file to be written.
 type File struct {
 	Path    string
@@ -84,7 +81,7 @@ func Make(ctx context.Context, d state.Dir, a Answers) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.add(Retention(d), text, false)
+		p.add(d.Retention(), text, false)
 	}
 	for i := range p.Files {
 		if err := p.Files[i].look(); err != nil {
@@ -274,7 +271,9 @@ func (p *Plan) check(ctx context.Context, d state.Dir) error {
 	main, err := distro.Laptop{
 		OTLPHTTP: "127.0.0.1:4318", OTLPGRPC: "127.0.0.1:4317", NATSURL: "nats://127.0.0.1:14222", ClickHouse: "127.0.0.1:19000", HealthAddr: "127.0.0.1:13133",
 		PageAddr: "127.0.0.1:18600", MetricsHost: "127.0.0.1", MetricsPort: "18888", Secrets: d.Path("secrets"), DetectDir: d.Path("detect"), RulesDir: d.Rules(),
-		SealDir: d.Path("seal"), AllowList: d.AllowList(), LogFile: filepath.Join(tmp, "log"),
+		SealDir: d.Path("seal"), AllowList: d.AllowList(), LogFile: filepath.Join(tmp, "log"), ClickHouseHTTP: "127.0.0.1:18123",
+		JournalFile: d.Path("journal.json"), RetentionDir: d.Path("retention"), ArchiveDir: d.Path("archive"), WatchDirectory: d.Directory(),
+		WatchBudgets: d.Budgets(), WatchRetention: d.Retention(), WatchRoles: d.Roles(),
 	}.Render()
 	if err != nil {
 		return err
@@ -308,7 +307,7 @@ func (p *Plan) check(ctx context.Context, d state.Dir) error {
 			files = append(files, at)
 		case Site(d):
 			files = append(files, at)
-		case Retention(d):
+		case d.Retention():
 			if _, err := retention.Load(at); err != nil {
 				return rename(err, tmp, string(d))
 			}

@@ -22,5 +22,8 @@ GRANT SELECT, INSERT ON mcpsiem.* TO mcpsiem_pipeline;
 CREATE USER IF NOT EXISTS mcpsiem_analyst IDENTIFIED BY 'CHANGE-ME-3' SETTINGS PROFILE mcpsiem_analyst;
 GRANT SELECT, SHOW ON mcpsiem.* TO mcpsiem_analyst;
 
--- One tenant's analysts: a row policy on each table.
---   CREATE ROW POLICY acme ON mcpsiem.events, mcpsiem.findings, mcpsiem.finding_history, mcpsiem.tool_catalogue USING tenant = 'acme' TO acme_analyst;
+-- Retention and erasure (`mcpsiem retention`, `mcpsiem subject`, `mcpsiem hold`).
+CREATE USER IF NOT EXISTS mcpsiem_remover IDENTIFIED BY 'CHANGE-ME-4';
+GRANT SELECT, INSERT, ALTER DELETE, ALTER UPDATE ON mcpsiem.* TO mcpsiem_remover;
+
+-- Accounts of people, and analysts of single tenants: `mcpsiem roles sql` prints their statements. A row policy on the tables is not enough: docs/roles.md.

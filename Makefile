@@ -122,7 +122,6 @@ man: ## manual pages of mcpsiem into dist/man
 clean: ## remove bin/ and installed npm packages
 	rm -rf bin test/demo/npm/node_modules
 
-# The syslog exporter against a real rsyslogd (apt-get install rsyslog).
-test-rsyslog:
-	CGO_ENABLED=0 go test -count=1 -tags rsyslog -run Rsyslog ./exporters/syslog/
 .PHONY: test-rsyslog
+test-rsyslog: ## the syslog exporter against a real rsyslogd (apt-get install rsyslog)
+	CGO_ENABLED=0 go test -count=1 -tags rsyslog -run Rsyslog ./exporters/syslog/

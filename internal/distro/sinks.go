@@ -177,6 +177,11 @@ func RenderSinks(sinks []Sink, nats map[string]any) ([]byte, error) {
 	receivers, exporters, pipelines := map[string]any{}, map[string]any{}, map[string]any{}
 	for _, s := range sinks {
 		exporters[s.Component()] = s.Config
+		if _, set := s.Config["state"]; s.Type == "pagerduty" && !set { // which incidents there are outlives the process
+			c := map[string]any{"state": map[string]any{"bucket": "mcpsiem-pager-" + s.Name, "nats": nats}}
+			maps.Copy(c, s.Config)
+			exporters[s.Component()] = c
+		}
 		for _, c := range s.Consumers() {
 			r := map[string]any{"nats": nats, "stream": c.Stream, "durable": c.Durable, "workers": s.Workers}
 			switch s.From {

@@ -72,6 +72,9 @@ func TestSinksBecomePipelines(t *testing.T) {
 	if c.Exporters["splunkhec/main"]["endpoint"] != "https://s:8088" || len(c.Exporters) != 2 {
 		t.Errorf("exporters %+v", c.Exporters)
 	}
+	if st, _ := c.Exporters["pagerduty/page"]["state"].(map[string]any); st["bucket"] != "mcpsiem-pager-page" || st["nats"] == nil {
+		t.Errorf("a pager forgets its incidents: %+v", c.Exporters["pagerduty/page"])
+	}
 	if p := c.Service.Pipelines["logs/sink_page-findings"]; len(c.Service.Pipelines) != 3 || p.Exporters[0] != "pagerduty/page" {
 		t.Errorf("pipelines %+v", c.Service.Pipelines)
 	}

@@ -122,7 +122,7 @@ func (s *sides) write(t *testing.T, state string, late bool) (overlay string) {
 	for _, d := range []string{"splunk", "elastic", "lake", "archive"} {
 		text += "  jetstream/" + d + ": {ack_wait: 3s}\n"
 	}
-	text += "  jetstream/archive: {ack_wait: 3s, combine: {max_wait: 1s}}\n"
+	text += "  jetstream/archive: {ack_wait: 3s, combine: {max_wait: 500ms}}\n  jetstream/archive-findings: {ack_wait: 3s, combine: {max_wait: 500ms}}\n"
 	text = strings.Replace(text, "  jetstream/archive: {ack_wait: 3s}\n", "", 1)
 	overlay = filepath.Join(s.dir, "overlay.yaml")
 	if err := os.WriteFile(overlay, []byte(text), 0o600); err != nil {
@@ -195,7 +195,7 @@ func inTables(t *testing.T, dir string) map[string]int {
 func stored(t *testing.T, s *site) []string {
 	t.Helper()
 	out, err := exec.Command(filepath.Join(*bin, "mcpsiem"), "query", "--state", s.state, "--format", "tsv",
-		`SELECT replaceAll(toString(event_id), '-', '') FROM events WHERE server = 'otlp'`).Output()
+		`SELECT replaceAll(toString(event_id), '-', '') AS id FROM events WHERE server = 'otlp'`).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,6 +317,82 @@ func TestFaultSinks(t *testing.T) {
 		// Splunk does not recognise repetitions: a fault repeats what was under way, tries within a fault included.
 		if sink == "splunk" && most > 1+8*(faults+1) {
 			t.Errorf("%s holds an event %d times", sink, most)
+		}
+	}
+	side.commands(t, s)
+}
+
+// commands checks on the running installation what operators are told of sinks, and mends a sink that lost something.
+func (s *sides) commands(t *testing.T, at *site) {
+	run := func(want int, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(*bin, "mcpsiem"), append(args, "--state", at.state)...)
+		out, err := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != want {
+			t.Errorf("mcpsiem %v: exit %d, want %d (%v)\n%s", args, code, want, err, out)
+		}
+		return string(out)
+	}
+	for _, name := range []string{"splunk", "elastic", "lake", "archive"} {
+		if out := run(0, "sink", "test", name); strings.Count(out, "confirmed") < 2 {
+			t.Errorf("sink test %s:\n%s", name, out)
+		}
+	}
+	s.mode.Store(int32(away))
+	if out := run(5, "sink", "test", "splunk", "--timeout", "2s"); !strings.Contains(out, "FAIL") || !strings.Contains(out, "not within 2s") {
+		t.Errorf("test of a Splunk that is away:\n%s", out)
+	}
+	s.mode.Store(int32(healthy))
+	if out := run(0, "sink", "list"); !strings.Contains(out, "archive") || !strings.Contains(out, "parquet") {
+		t.Errorf("sink list:\n%s", out)
+	}
+	if out := run(0, "status"); !strings.Contains(out, "Other systems") {
+		t.Errorf("status:\n%s", out)
+	}
+	run(0, "validate")
+	if out := run(0, "reconcile", "archive", "--from", "1h"); !strings.Contains(out, " 0 missing") {
+		t.Errorf("reconcile:\n%s", out)
+	}
+	files, err := parquet.Files(filepath.Join(s.dir, "archive"), "events", time.Time{}, time.Now().Add(time.Hour))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	run(5, "reconcile", "archive", "--from", "1h")
+	if out := run(0, "reconcile", "archive", "--from", "1h", "--replay"); !strings.Contains(out, "sent again") {
+		t.Errorf("reconcile --replay:\n%s", out)
+	}
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(500 * time.Millisecond) {
+		out, _ := exec.Command(filepath.Join(*bin, "mcpsiem"), "reconcile", "archive", "--from", "1h", "--state", at.state).CombinedOutput()
+		if !strings.Contains(string(out), "missing ") && strings.Contains(string(out), " 0 missing") && !bytes.Contains(out, []byte("lacks")) {
+			t.Logf("mended: %s", strings.TrimSpace(string(out)))
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the replay did not mend the sink:\n%s", out)
+		}
+	}
+	if out := run(0, "replay", "--sink", "lake", "--from", "1h", "--dry-run"); !strings.Contains(out, "EVENTS: ") {
+		t.Errorf("replay --dry-run:\n%s", out)
+	}
+	before := inFiles(t, filepath.Join(s.dir, "lake"))
+	if out := run(0, "replay", "--sink", "lake", "--from", "1h", "--stream", "events"); !strings.Contains(out, "sent") {
+		t.Errorf("replay:\n%s", out)
+	}
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(500 * time.Millisecond) {
+		again := 0
+		for k, n := range inFiles(t, filepath.Join(s.dir, "lake")) {
+			if n > before[k] && before[k] > 0 {
+				again++
+			}
+		}
+		if again >= len(before)*9/10 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("only %d of %d events came again", again, len(before))
 		}
 	}
 }

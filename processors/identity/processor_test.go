@@ -28,6 +28,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	"github.com/mcpsiem/mcpsiem/internal/exposure"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -429,10 +430,22 @@ func TestCredentialsInEnvironment(t *testing.T) {
 	check(t, one(t, p, e), "os_user:ada@laptop:user!")
 	e.Method, e.Tool = "initialize", ""
 	check(t, one(t, p, e), "os_user:ada@laptop:user!", SignalInEnvironment)
+	e.Labels[event.LabelCredentials] = "argument config:GITHUB_TOKEN env:DB_PASSWORD"
+	check(t, one(t, p, e), "os_user:ada@laptop:user!", SignalInConfiguration, SignalInEnvironment)
 	e.SourceKind = "json" // anyone can write a label into a file
 	if got := one(t, p, e); got.Signals[SignalInEnvironment] != 0 {
 		t.Error("believed a label that no tap made")
 	}
+}
+
+// A request without a message says how a server is reached; a document that anybody may fetch does not say that a server asks nobody who they are.
+func TestRecordsOfHTTP(t *testing.T) {
+	p := newTest(t, nil)
+	e := httpCall("")
+	e.Name, e.Kind, e.Method, e.Tool, e.Body, e.RawURL = event.NameHTTPRequest, event.KindRecord, "", "", "", "/sse?transportType=stdio&command=touch&args=x"
+	check(t, one(t, p, e), "none::unknown", exposure.ProxyCommand)
+	e.Name, e.Direction, e.RawURL, e.HTTPStatus = event.NameMetadata, event.ServerToClient, "/.well-known/oauth-authorization-server", 200
+	check(t, one(t, p, e), "none::unknown")
 }
 
 func TestCredentialsWithoutContent(t *testing.T) {

@@ -386,10 +386,10 @@ func TestMisconfigured(t *testing.T) {
 
 // A document's id is unique within one backing index only.
 func TestRolloverBetweenTries(t *testing.T) {
-	f := func(name string, edit func(*Config), want int) {
+	f := func(name string, writeOnly bool, edit func(*Config), want int) {
 		t.Run(name, func(t *testing.T) {
-			var s *elastictest.Server
-			s = elastictest.New(t, func(s *elastictest.Server) {
+			s := elastictest.New(t, func(s *elastictest.Server) {
+				s.WriteOnly = writeOnly
 				s.Fault = func(n int, _ *http.Request) elastictest.Fault { return elastictest.Fault{ResetAfter: n == 1} }
 			})
 			r := start(t, s.URL, func(c *Config) { c.Retry.MaxElapsed = 0 }, edit)
@@ -407,10 +407,14 @@ func TestRolloverBetweenTries(t *testing.T) {
 			if n != want {
 				t.Errorf("%d documents, want %d", n, want)
 			}
+			if warned := r.logs.FilterMessageSnippet("may not search").Len() > 0; warned != writeOnly {
+				t.Errorf("a warning: %v", warned)
+			}
 		})
 	}
-	f("looked up", func(*Config) {}, 12)
-	f("not looked up", func(c *Config) { c.RolloverCheck = false }, 22)
+	f("looked up", false, func(*Config) {}, 12)
+	f("not looked up", false, func(c *Config) { c.RolloverCheck = false }, 22)
+	f("no right to look", true, func(*Config) {}, 22)
 }
 
 func TestHosts(t *testing.T) {

@@ -138,7 +138,7 @@ func runPage(t *testing.T, p page) {
 			fmt.Fprintf(&s, "echo '== %s:%d'\n%s\n", p.path, b.line, text)
 		}
 	}
-	cmd := exec.Command("bash", "-c", s.String())
+	cmd := exec.Command("timeout", "240", "bash", "-c", s.String()) // pages wait in loops
 	cmd.Dir = work
 	cmd.Env = append(os.Environ(), "PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"), "MCPSIEM_STATE="+state,
 		"MCPTAP_STATE_DIR="+state, "MCPTAP_TOKEN_FILE="+filepath.Join(state, "secrets", "otlp.token"))

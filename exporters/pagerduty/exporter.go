@@ -167,8 +167,9 @@ func (e *pagerExporter) consume(ctx context.Context, ld plog.Logs) error {
 		var no *refusal
 		switch {
 		case errors.As(err, &no):
-			refused.Add(rec.Index, no.reason)
-			e.say.Fails(streams.WithReason(no, no.reason))
+			if refused.Add(rec.Index, no.reason); refused.Len() == 1 {
+				e.log.Error("PagerDuty refuses a record; it becomes a dead letter", zap.String("reason", no.reason))
+			}
 		case err != nil:
 			failed[key] = err
 			errs = append(errs, err)
@@ -188,9 +189,7 @@ func (e *pagerExporter) consume(ctx context.Context, ld plog.Logs) error {
 		}
 		return batch.Failed(errors.Join(errs...))
 	}
-	if refused.Len() == 0 {
-		e.say.Works()
-	}
+	e.say.Works()
 	batch.Done()
 	refused.Count(ctx, e.tel)
 	return refused.Err(ld)

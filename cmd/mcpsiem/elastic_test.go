@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/mcpsiem/mcpsiem/exporters/elastic/elastictest"
+	"github.com/mcpsiem/mcpsiem/internal/natsd/natsdtest"
+	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
 
 func TestElasticSetup(t *testing.T) {
@@ -53,6 +55,22 @@ func TestElasticSetup(t *testing.T) {
 	}
 	if out, err := do("--url", s.URL, "--api-key-file", key, "--namespace", "prod"); err != nil || !strings.Contains(out, "data stream logs-mcpsiem.event-prod") || !strings.Contains(out, "not recorded") {
 		t.Errorf("%s %v", out, err)
+	}
+	nats := natsdtest.New(t)
+	spec, _ := streams.DefaultSpec(streams.Events)
+	trail, err := streams.Ensure(t.Context(), nats.JS(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte(natsdtest.Password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := do("--url", s.URL, "--api-key-file", key, "--nats-url", nats.URL(), "--nats-user", natsdtest.User, "--nats-password-file", password); err != nil || !strings.Contains(out, "recorded in the audit trail") {
+		t.Errorf("%s %v", out, err)
+	}
+	if info, err := trail.Info(t.Context()); err != nil || info.State.Msgs != 1 {
+		t.Errorf("%d records of the setup, %v", info.State.Msgs, err)
 	}
 	f := func(want string, code int, args ...string) {
 		t.Helper()

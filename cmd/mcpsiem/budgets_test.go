@@ -55,7 +55,7 @@ func TestConfigNamesOperatorsFiles(t *testing.T) {
 		}
 		return string(b)
 	}
-	if s := config(); strings.Contains(s, "budget") || strings.Contains(s, "directory:") {
+	if s := config(); strings.Contains(s, "budget: {file") || strings.Contains(s, "directory: {file") || strings.Contains(s, "residency_violation: {file") {
 		t.Error("files that are not there are named")
 	}
 	for _, path := range []string{d.Directory(), d.Budgets(), d.Residency()} {

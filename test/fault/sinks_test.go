@@ -2,6 +2,7 @@ package fault
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -357,7 +359,9 @@ func (s *sides) commands(t *testing.T, at *site) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no files: %v", err)
 	}
-	if err := os.Remove(files[0]); err != nil {
+	// The largest: a small one may hold nothing of the last hour.
+	largest := slices.MaxFunc(files, func(a, b string) int { return cmp.Compare(sizeOf(t, a), sizeOf(t, b)) })
+	if err := os.Remove(largest); err != nil {
 		t.Fatal(err)
 	}
 	run(5, "reconcile", "archive", "--from", "1h")
@@ -402,4 +406,13 @@ func total(m map[string]int) (n int) {
 		n += v
 	}
 	return n
+}
+
+func sizeOf(t *testing.T, file string) int64 {
+	t.Helper()
+	st, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Size()
 }

@@ -100,10 +100,17 @@ func (d *demo) judge(ctx context.Context, servers []string) (verdict, error) {
 		if err := d.findings(ctx, &v); err != nil {
 			return v, err
 		}
-		if err := d.accounting(ctx, &v); err != nil {
-			return v, err
+		there := len(v.Missing) == 0 && len(v.Surplus) == 0 && v.LeakFound
+		// Every query is on record and so an event itself: the accounts come to rest only while nobody asks. `status` is no query.
+		for v.Balanced = false; there && !v.Balanced && time.Since(began) < time.Minute; {
+			if err := d.accounting(ctx, &v); err != nil {
+				return v, err
+			}
+			if !v.Balanced {
+				time.Sleep(500 * time.Millisecond)
+			}
 		}
-		settled := len(v.Missing) == 0 && len(v.Surplus) == 0 && v.LeakFound && v.Balanced
+		settled := there && v.Balanced
 		if settled || time.Since(began) > time.Minute {
 			v.Seconds = time.Since(began).Seconds()
 			break

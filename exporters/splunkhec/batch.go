@@ -39,7 +39,6 @@ type chunker struct {
 	open    []*chunk // one for each group
 	full    []*chunk
 	spare   []*chunk
-	one     []byte // scratch
 }
 
 func (c *chunker) reset() {

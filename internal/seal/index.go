@@ -14,12 +14,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// leafKey names what a leaf is about.
-type leafKey struct {
-	tenant, kind string
-	id           uuid.UUID
-}
-
 // sealedBefore returns the leaves there are of the ids, with their salts; a zero salt is one that was destroyed.
 func (d *DB) sealedBefore(ctx context.Context, tenant, kind string, ids []uuid.UUID, from, to int64) ([]Leaf, error) {
 	asked := proto.ColUUID(ids)

@@ -36,7 +36,6 @@ type scanner struct {
 	count  int  // segments so far
 	lines  int  // lines that looked like data so far
 	line   bool // the current segment began a line
-	roll   uint32
 	single int // words of one letter in a row, spaced alike
 	gap    byte
 	digits int

@@ -36,7 +36,7 @@ type scanner struct {
 	count  int  // segments so far
 	lines  int  // lines that looked like data so far
 	line   bool // the current segment began a line
-	single int // words of one letter in a row, spaced alike
+	single int  // words of one letter in a row, spaced alike
 	gap    byte
 	digits int
 	upper  int

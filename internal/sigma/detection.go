@@ -203,7 +203,7 @@ func (m *Mapping) value(o operand, v, k *yaml.Node, mods []string) (string, *fau
 		return "not (" + x + ")", nil
 	}
 	texts := []pattern{parsePattern(v.Value)}
-	cased, negated, re, flags, cidr, ref, part, compare, encoded, contained := false, false, false, "", false, false, "", "", false, false
+	cased, negated, re, flags, cidr, ref, part, compare, contained := false, false, false, "", false, false, "", "", false
 	var before, after bool
 	literal := func(f func(string) []string) *fault {
 		var out []pattern
@@ -255,11 +255,9 @@ func (m *Mapping) value(o operand, v, k *yaml.Node, mods []string) (string, *fau
 		case "windash":
 			f = literal(windash)
 		case "base64":
-			encoded = true
 			f = literal(func(s string) []string { return []string{base64.StdEncoding.EncodeToString([]byte(s))} })
 			cased = true
 		case "base64offset":
-			encoded = true
 			f = literal(base64Offsets)
 			cased = true
 		case "wide", "utf16le":
@@ -296,7 +294,6 @@ func (m *Mapping) value(o operand, v, k *yaml.Node, mods []string) (string, *fau
 	if slices.Contains(mods, "base64offset") && !contained {
 		return "", bad(k, "base64offset needs contains after it")
 	}
-	_ = encoded
 	x, f := func() (string, *fault) {
 		switch {
 		case ref:

@@ -69,16 +69,14 @@ func (p pattern) literal() (string, bool) {
 	return "", false
 }
 
+// surround lets anything stand before or after what the pattern says. What says nothing becomes a single wildcard, which any text matches.
 func (p pattern) surround(before, after bool) pattern {
 	out := append(pattern{}, p...)
 	if before && (len(out) == 0 || out[0].wild != '*') {
 		out = append(pattern{{wild: '*'}}, out...)
 	}
-	if after && out[len(out)-1].wild != '*' {
+	if after && (len(out) == 0 || out[len(out)-1].wild != '*') {
 		out = append(out, token{wild: '*'})
-	}
-	if !before && after && len(p) == 0 {
-		out = pattern{{wild: '*'}}
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -96,7 +97,12 @@ func serve(lib, cfg string) int {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		_, _ = io.Copy(io.Discard, control)
+		for {
+			if _, err := control.ReadString('\n'); err != nil {
+				return
+			}
+			debug.FreeOSMemory() // the engine answers: what starting it took is given back
+		}
 	}()
 	go func() {
 		select {
@@ -113,7 +119,9 @@ func serve(lib, cfg string) int {
 
 	args := []string{"clickhouse", "--config-file=" + cfg, "--interactive", "--progress=off", "--history_file=/dev/null", "--disable_suggestion", "--query", holdQuery}
 	argv := make([]*byte, len(args)+1)
+	// The deferred call keeps the pinner reachable while the engine runs: a pinner that is collected ends the process.
 	var pin runtime.Pinner
+	defer pin.Unpin()
 	for i, a := range args {
 		p, err := unix.BytePtrFromString(a)
 		if err != nil {

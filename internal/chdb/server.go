@@ -266,6 +266,7 @@ func (s *Server) Ping(ctx context.Context) error {
 }
 
 func (s *Server) setReady(c *child) {
+	fmt.Fprintln(c.stdin)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.child = c

@@ -301,6 +301,19 @@ func TestStopAndStartKeepsDataAndPasswords(t *testing.T) {
 	}
 }
 
+// What the Go half of the child hands to the engine must outlive its garbage collections, of which there is one every two minutes at least.
+func TestEngineOutlivesCollections(t *testing.T) {
+	s := startServer(t, Options{})
+	pid := s.PID()
+	for range 10 {
+		fmt.Fprintln(s.child.stdin) // each line is a collection
+		time.Sleep(50 * time.Millisecond)
+	}
+	if got := s.query(UserAdmin, "SELECT 1"); got != "1" || s.PID() != pid || s.Restarts() != 0 {
+		t.Fatalf("answer %q, process %d of %d, %d restarts", got, s.PID(), pid, s.Restarts())
+	}
+}
+
 func TestKilledEngineComesBack(t *testing.T) {
 	s := startServer(t, Options{})
 	mustEmpty(t, s, UserAdmin, "CREATE DATABASE mcpsiem")

@@ -159,7 +159,19 @@ func writeConfig(o Options, tcp, http int, secrets map[string]string) (string, e
 			return "", fmt.Errorf("cannot write ClickHouse's configuration: %w", err)
 		}
 	}
-	return filepath.Join(o.Dir, "config.xml"), nil
+	return filepath.Join(o.Dir, "config.xml"), closeFiles(filepath.Join(o.Dir, "data", "user_defined"))
+}
+
+// closeFiles shadows the function file(), which in the engine's local mode reads any file of this process for whoever may run a query, by one of the same
+// name that refuses. CREATE FUNCTION would not take the name; the engine takes what lies in its folder.
+func closeFiles(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make the folder of ClickHouse's functions: %w", err)
+	}
+	if err := writePrivate(filepath.Join(dir, "function_file.sql"), []byte("CREATE FUNCTION file AS path -> throwIf(1, 'file() is switched off')\n")); err != nil {
+		return fmt.Errorf("cannot switch off ClickHouse's function file: %w", err)
+	}
+	return nil
 }
 
 func xmlText(s string) string {

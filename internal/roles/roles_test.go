@@ -198,6 +198,26 @@ func TestAnAnalystSeesOneTenant(t *testing.T) {
 			t.Errorf("%s: own rows do not show, or others do: %s", name, out)
 		}
 	}
+	// Each view of an account works, and what is behind it is the account's alone.
+	for _, name := range forTenants {
+		of := "mcpsiem_ann." + name
+		if p := parameters[name]; p != "" {
+			of += "(" + p + " = '2020-01-01 00:00:00')"
+		}
+		if out := ask(t, "ann", "SELECT count() FROM "+of+" WHERE tenant != 'acme'"); strings.TrimSpace(out) != "200\ncount()\n0" {
+			t.Errorf("%s: %s", name, out)
+		}
+		if out := ask(t, "ann", "SELECT * FROM "+of); !strings.HasPrefix(out, "200") {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+	// Another account's views are not there, not even their names.
+	for _, q := range []string{"SELECT name FROM system.databases", "SHOW DATABASES", "SELECT database FROM system.tables", "SELECT database FROM system.columns", "SHOW TABLES FROM mcpsiem_quo", "SELECT word FROM system.completions WHERE context = 'database'",
+		"SELECT belongs FROM system.completions WHERE context = 'table'", "SELECT * FROM merge('mcpsiem_quo', '.*')", "SELECT * FROM mcpsiem_quo.events", "DESCRIBE mcpsiem_quo.events", "EXISTS mcpsiem_quo.events", "SHOW CREATE VIEW mcpsiem_quo.events"} {
+		if out := ask(t, "ann", q); strings.HasPrefix(out, "200") && strings.Contains(out, "mcpsiem_quo") || strings.Contains(out, "SECRET-o'b") {
+			t.Errorf("%s shows another account: %s", q, out)
+		}
+	}
 	if out := ask(t, "quo", "SELECT tenant, body FROM mcpsiem_quo.events FORMAT TSVRaw"); strings.TrimSpace(out) != "200\no'b\\x\tSECRET-o'b\\x" {
 		t.Errorf("a tenant with a quote in its name: %s", out)
 	}
@@ -250,9 +270,28 @@ func TestAnAnalystSeesOneTenant(t *testing.T) {
 		"CHECK TABLE mcpsiem.events", "SHOW INDEX FROM mcpsiem.events", "OPTIMIZE TABLE mcpsiem.events", "SELECT getServerSetting('path')", "SELECT hasColumnInTable('mcpsiem', 'events', 'body')", "SELECT initializeAggregation('any', body) FROM mcpsiem.events",
 		"SELECT * FROM mcpsiem.accounting", "SELECT * FROM mcpsiem.ledger", "SELECT * FROM mcpsiem.consumers", "SELECT * FROM mcpsiem.approvals_feed", "SELECT * FROM mcpsiem.finding_history_feed", "SELECT * FROM mcpsiem.seal_salts",
 		"SELECT * FROM generateRandom('x UInt8') LIMIT 1", "SELECT * FROM timeSeriesData('x')", "SELECT * FROM fuzzQuery('SELECT * FROM mcpsiem.events') LIMIT 3", "SELECT * FROM fuzzJSON('x') LIMIT 1", "SELECT * FROM values('x String', body)", "SELECT * FROM input('x String')",
+		"SELECT max(ts), min(tenant), max(tenant), count() FROM mcpsiem.events", "SELECT * FROM mergeTreeTextIndex('mcpsiem', 'events', 'by_principal')", "SELECT * FROM timeSeriesTags(mcpsiem, events)", "SELECT * FROM viewExplain('EXPLAIN', '', (SELECT * FROM mcpsiem.events))",
+		"EXPLAIN indexes = 1, json = 1 SELECT * FROM mcpsiem.events WHERE principal_id LIKE 'SECRET-%'", "SELECT * FROM mcpsiem.events QUALIFY 1", "SELECT * FROM mcpsiem.events WHERE match(principal_id, '^(([a-z])+.)+[A-Z]([a-z])+$')", "SELECT * FROM numbers(10) AS n JOIN mcpsiem.events AS e ON e.tap_seq = n.number",
+		"SELECT * FROM mcpsiem.events AS a ASOF JOIN mcpsiem.events AS b ON a.kind = b.kind AND a.ts >= b.ts", "SELECT * FROM mcpsiem.mcp_calls WHERE arguments LIKE '%SECRET%' OR result LIKE '%SECRET%'", "SELECT groupArray(tuple(*)) FROM mcpsiem.mcp_findings",
 		"SELECT estimateCompressionRatio(body) FROM mcpsiem.events", "SELECT tuple(*) FROM mcpsiem.events GROUP BY ALL WITH TOTALS", "SELECT tenant, count() FROM mcpsiem.events GROUP BY tenant WITH ROLLUP", "SELECT tenant FROM mcpsiem.events GROUP BY GROUPING SETS ((tenant), ())",
 	} {
 		f(q)
+	}
+	hidden := true
+	for _, q := range refused(t) {
+		out := ask(t, "ann", q)
+		if strings.HasPrefix(out, "200") {
+			t.Errorf("%s is not refused: %.300s", q, out)
+		}
+		hidden = hidden && !strings.Contains(out, "SECRET-beta")
+	}
+	if !hidden {
+		t.Error("a refusal quotes another tenant's row")
+	}
+	for _, q := range []string{"SELECT file('/etc/passwd')", "SELECT file('/etc/passwd') SETTINGS enable_analyzer = 0", "SELECT * FROM numbers(length(file('/etc/passwd'))) SETTINGS enable_analyzer = 0"} { // nor for an administrator of the database
+		if out := ask(t, "root.1", q); strings.HasPrefix(out, "200") {
+			t.Errorf("%s is not refused: %.300s", q, out)
+		}
 	}
 	// What these would show to somebody who may read the tables: the test would notice.
 	for _, q := range []string{"SELECT * FROM mergeTreeIndex('mcpsiem', 'events')", "SELECT lowCardinalityKeys(principal_id) FROM mcpsiem.events"} {
@@ -269,6 +308,36 @@ func TestAnAnalystSeesOneTenant(t *testing.T) {
 			t.Errorf("%s lets in with another's password", user)
 		}
 	}
+}
+
+// refused is what the server must not do for an analyst, whatever it would show: other accounts, settings, files, other machines, and table functions of which nobody
+// has said that they are harmless.
+func refused(t *testing.T) []string {
+	out := []string{
+		"SET send_logs_level = 'trace'", "SELECT 1 SETTINGS send_logs_level = 'trace'", "SET profile = 'default'", "SELECT 1 SETTINGS profile = 'default'", "SET readonly = 0", "SET final = 0", "SELECT 1 SETTINGS max_execution_time = 100000", "SELECT 1 SETTINGS max_memory_usage = 0",
+		"SELECT 1 SETTINGS format_schema = '/etc/passwd:X'", "SELECT 1 SETTINGS log_comment = 'x'", "SELECT 1 SETTINGS allow_get_client_http_header = 1", "SELECT addressToLine(1) SETTINGS allow_introspection_functions = 1", "SELECT 1 SETTINGS replace_running_query = 1",
+		"KILL QUERY WHERE 1", "KILL QUERY WHERE user = 'quo' SYNC", "KILL MUTATION WHERE 1", "SYSTEM SHUTDOWN", "SYSTEM RELOAD USERS", "SYSTEM DROP MARK CACHE", "SYSTEM STOP MERGES mcpsiem.events", "CREATE FUNCTION x AS (a) -> a", "CREATE NAMED COLLECTION x AS a = 1", "CREATE USER x", "ALTER USER ann SETTINGS PROFILE 'default'",
+		"CREATE TEMPORARY TABLE x (x UInt8) ENGINE = Memory", "CREATE DATABASE x", "DROP VIEW mcpsiem_ann.events", "CREATE OR REPLACE VIEW mcpsiem_ann.events AS SELECT 1", "ALTER TABLE mcpsiem_ann.events MODIFY QUERY SELECT 1", "RENAME TABLE mcpsiem_ann.events TO mcpsiem_ann.x", "DETACH VIEW mcpsiem_ann.events",
+		"SELECT 1 INTO OUTFILE '/tmp/x'", "SELECT * FROM '/etc/passwd'", "DESCRIBE TABLE file('/etc/passwd')", "DESCRIBE TABLE url('http://127.0.0.1:1/')", "SELECT file('/etc/passwd')", "SELECT addressToLine(1)", "SHOW USERS", "SHOW CREATE USER", "SHOW QUOTAS", "USE mcpsiem",
+	}
+	// The engine's local mode reads any file of its process for whoever calls file(): internal/chdb shadows it.
+	for _, f := range []string{"file(%s)", "file(%s, '')", "`file`(%s)", "file(materialize(%s))", "arrayMap(file, [%s])", "arrayMap(x -> file(x), [%s])", "mapApply((k, v) -> (k, file(v)), map('a', %s))", "arrayFold((a, x) -> file(x), [%s], '')", "length(file(%s))", "throwIf(1, file(%s))", "throwIf(file(%s) != '')",
+		"dictGet(file(%s), 'x', 1)", "format(file(%s), 'x')", "transform(1, [1], [file(%s)])", "catboostEvaluate(%s, 1)"} {
+		out = append(out, "SELECT "+fmt.Sprintf(f, "'/etc/passwd'"))
+	}
+	out = append(out, "SELECT * APPLY(file) FROM (SELECT '/etc/passwd' AS x)", "SELECT * APPLY(x -> file(x)) FROM (SELECT '/etc/passwd' AS x)", "SELECT * REPLACE(file(x) AS x) FROM (SELECT '/etc/passwd' AS x)", "WITH file('/etc/passwd') AS x SELECT x", "WITH (SELECT file('/etc/passwd')) AS x SELECT x",
+		"SELECT * FROM values('x String', file('/etc/passwd'))", "SELECT * FROM numbers(length(file('/etc/passwd')))", "SELECT * FROM view(SELECT file('/etc/passwd'))", "SELECT * FROM format(TSV, 'x String', file('/etc/passwd'))", "SELECT * FROM fuzzJSON(file('/etc/passwd'))", "SELECT 1 LIMIT length(file('/etc/passwd'))",
+		"SELECT 1 AS x ORDER BY x WITH FILL FROM length(file('/etc/passwd')) TO 3", "SELECT 1 FROM numbers(1) WHERE file('/etc/passwd') != ''", "SELECT a FROM (SELECT 1) ARRAY JOIN [file('/etc/passwd')] AS a", "SELECT file('/etc/passwd') SETTINGS enable_analyzer = 0")
+	harmless := []string{"generateRandom", "generateSeries", "generate_series", "numbers", "numbers_mt", "null", "primes", "values", "SQLStandardValues", "view", "viewIfPermitted", "merge", "fuzzQuery", "fuzzJSON", "zeros", "zeros_mt", "format"}
+	for _, name := range strings.Split(ask(t, "root.1", "SELECT name FROM system.table_functions FORMAT TSV"), "\n")[1:] {
+		if name == "" || slices.Contains(harmless, name) {
+			continue
+		}
+		for _, args := range []string{"", "'/etc/passwd'", "mcpsiem, events", "'127.0.0.1:1', 'y', 'z', 'a', 'b'", "'http://127.0.0.1:1/x', 'CSV', 'x String'"} {
+			out = append(out, "SELECT * FROM "+name+"("+args+") LIMIT 2")
+		}
+	}
+	return out
 }
 
 func TestAnAuditorReadsNoContent(t *testing.T) {

@@ -128,17 +128,17 @@ func follow(ctx context.Context, js jetstream.JetStream, name string, back time.
 	state := s.CachedInfo().State
 	f := &follower{s, state.LastSeq + 1}
 	if back > 0 && state.Msgs > 0 {
-		// Batches are in order of time: halve the range until the first one inside it is found.
+		// Batches are in order of time: halve the range until the first one inside it is found. What was deleted is passed over.
 		from := time.Now().Add(-back)
 		lo, hi := state.FirstSeq, state.LastSeq+1
 		for lo < hi {
 			mid := lo + (hi-lo)/2
-			m, err := s.GetMsg(ctx, mid)
+			m, err := s.GetMsg(ctx, mid, jetstream.WithGetMsgSubject(">"))
 			if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 				return nil, fmt.Errorf("cannot read stream %s: %w", name, err)
 			}
-			if err != nil || m.Time.Before(from) {
-				lo = mid + 1
+			if err == nil && m.Time.Before(from) {
+				lo = m.Sequence + 1
 			} else {
 				hi = mid
 			}
@@ -148,26 +148,17 @@ func follow(ctx context.Context, js jetstream.JetStream, name string, back time.
 	return f, nil
 }
 
-// next returns the next batch, or ok false if there is none yet.
+// next returns the next batch, or ok false if there is none yet. Asking for the first one from seq on, rather than for seq, passes over
+// what was deleted, and nothing else: a replica that is behind the others has none yet.
 func (f *follower) next(ctx context.Context) (ld plog.Logs, ok bool, err error) {
-	m, err := f.stream.GetMsg(ctx, f.seq)
+	m, err := f.stream.GetMsg(ctx, f.seq, jetstream.WithGetMsgSubject(">"))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		info, infoErr := f.stream.Info(ctx)
-		if infoErr != nil {
-			return ld, false, fmt.Errorf("cannot read the stream: %w", infoErr)
-		}
-		if info.State.LastSeq < f.seq {
-			return ld, false, nil
-		}
-		if m, err = f.stream.GetMsg(ctx, f.seq); errors.Is(err, jetstream.ErrMsgNotFound) { // published in between otherwise
-			f.seq = max(f.seq+1, info.State.FirstSeq) // deleted, or expired
-			return ld, false, nil
-		}
+		return ld, false, nil
 	}
 	if err != nil {
 		return ld, false, fmt.Errorf("cannot read the stream: %w", err)
 	}
-	f.seq++
+	f.seq = m.Sequence + 1
 	ld, err = streams.Decode(m.Data, m.Header.Get(streams.HeaderEncoding))
 	if err != nil {
 		return ld, false, fmt.Errorf("cannot read batch %d: %w", m.Sequence, err)

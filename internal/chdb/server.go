@@ -218,12 +218,25 @@ func (s *Server) explain(err error, stderr string) error {
 		}
 	}
 	if reason == "" {
+		reason = goFault(stderr)
+	}
+	if reason == "" {
 		reason = "see " + filepath.Join(s.opts.Dir, "log")
 	}
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
 	return fmt.Errorf("ClickHouse ended (%w): %s", err, reason)
+}
+
+// goFault is what Go's runtime says of a fault of its own in the child, which the engine's log does not know; it holds no content.
+func goFault(stderr string) string {
+	for line := range strings.Lines(stderr) {
+		if strings.HasPrefix(line, "panic: runtime error: ") || strings.HasPrefix(line, "fatal error: ") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
 }
 
 func isErrorName(s string) bool {

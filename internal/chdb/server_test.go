@@ -434,6 +434,7 @@ func TestExplain(t *testing.T) {
 	f("Code: 243. DB::Exception: secret (NOT_ENOUGH_SPACE)", "free room")
 	f("std::filesystem: No space left on device", "free room")
 	f("Code: 60. DB::Exception: Table secret does not exist. (UNKNOWN_TABLE)", "UNKNOWN_TABLE")
+	f("secret\npanic: runtime error: index out of range [1] with length 1\n\ngoroutine 1 [running]:\n", "index out of range [1] with length 1")
 	f("secret (not a name)", "see /d/log")
 	f("", "see /d/log")
 }

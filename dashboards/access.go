@@ -13,11 +13,11 @@ func access() *Board {
 				SELECT count() AS credentials, countIf(endless) AS "never expire", countIf(owners > 1) AS shared
 				FROM (SELECT token_fingerprint, max(token_lifetime = -1) AS endless, uniqExactIf(principal_id, principal_id != '') AS owners `+eventsInTime+` AND token_fingerprint != '' GROUP BY token_fingerprint)`),
 			series(about{"Authentication methods", "Requests by how the caller's identity was established.", 12, 8}, "short", true, `
-				SELECT $__timeInterval(ts) AS time, if(principal_method = '', 'none', principal_method) AS method, count() AS requests
+				SELECT $__timeInterval(ts) AS time, if(principal_method = '', 'none', principal_method) AS method, count() AS Value
 				`+eventsInTime+` AND kind = 'request'
 				GROUP BY time, method ORDER BY time`),
 			series(about{"Refused", "Authorization outcomes other than granted, and HTTP 401 and 403.", 12, 8}, "short", true, `
-				SELECT $__timeInterval(ts) AS time, multiIf(auth_decision != '', auth_decision, http_status = 401, 'unauthenticated', 'denied') AS decision, count() AS answers
+				SELECT $__timeInterval(ts) AS time, multiIf(auth_decision != '', auth_decision, http_status = 401, 'unauthenticated', 'denied') AS decision, count() AS Value
 				`+eventsInTime+` AND (auth_decision NOT IN ('', 'granted') OR http_status IN (401, 403))
 				GROUP BY time, decision ORDER BY time`),
 		).

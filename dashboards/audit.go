@@ -21,7 +21,7 @@ func audit() *Board {
 				`+acts+`
 				ORDER BY ts DESC LIMIT 500`, colPrincipal, colOutcome, colEvent, column{name: "details", inspection: true, wrap: true}),
 			series(about{"Acts over time", "By kind.", 12, 8}, "short", true, `
-				SELECT $__timeInterval(ts) AS time, audit_action AS action, count() AS acts `+acts+` GROUP BY time, action ORDER BY time`),
+				SELECT $__timeInterval(ts) AS time, audit_action AS action, count() AS Value `+acts+` GROUP BY time, action ORDER BY time`),
 			rows(about{"Exports, holds, erasures, deletions", "What left the trail, or was kept from leaving it.", 12, 8}, `
 				SELECT ts AS time, audit_action AS action, audit_target AS target, principal_id, audit_details AS details
 				`+acts+` AND (audit_action LIKE 'evidence.%' OR audit_action LIKE 'hold.%' OR audit_action LIKE 'subject.%' OR audit_action LIKE 'retention.%')

@@ -42,15 +42,15 @@ const (
 	findingsInTime = "FROM mcp_findings WHERE $__timeFilter(raised) AND " + byFinding
 )
 
-// Links that keep the time range and the tenant.
+// Links that keep the time range and the tenant. Values are encoded whole: Grafana by itself leaves &, + and # of a name as they are.
 const (
 	keep        = "&${__url_time_range}&${tenant:queryparam}&${datasource:queryparam}"
-	toFinding   = "/d/" + uidFinding + "?var-finding=${__data.fields[\"finding_id\"]}" + keep
-	toEvent     = "/d/" + uidEvent + "?var-event=${__data.fields[\"event_id\"]}" + keep
-	toPrincipal = "/d/" + uidPrincipal + "?var-principal=${__data.fields[\"principal_id\"]}" + keep
-	toServer    = "/d/" + uidInventory + "?var-server=${__data.fields[\"server\"]}" + keep
-	toTool      = "/d/" + uidInventory + "?var-server=${__data.fields[\"server\"]}&var-tool=${__data.fields[\"tool\"]}" + keep
-	toConverse  = "/d/" + uidPrincipal + "?var-conversation=${__data.fields[\"conversation_id\"]}&var-principal=${__data.fields[\"principal_id\"]}" + keep
+	toFinding   = "/d/" + uidFinding + "?var-finding=${__data.fields[\"finding_id\"]:percentencode}" + keep
+	toEvent     = "/d/" + uidEvent + "?var-event=${__data.fields[\"event_id\"]:percentencode}" + keep
+	toPrincipal = "/d/" + uidPrincipal + "?var-principal=${__data.fields[\"principal_id\"]:percentencode}" + keep
+	toServer    = "/d/" + uidInventory + "?var-server=${__data.fields[\"server\"]:percentencode}" + keep
+	toTool      = "/d/" + uidInventory + "?var-server=${__data.fields[\"server\"]:percentencode}&var-tool=${__data.fields[\"tool\"]:percentencode}" + keep
+	toConverse  = "/d/" + uidPrincipal + "?var-conversation=${__data.fields[\"conversation_id\"]:percentencode}&var-principal=${__data.fields[\"principal_id\"]:percentencode}" + keep
 )
 
 // Columns that look the same wherever they stand.

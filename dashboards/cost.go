@@ -13,7 +13,7 @@ func cost() *Board {
 			stats(about{"Tokens", "In the time range.", 16, 4}, "short", `
 				SELECT sum(tokens_arguments) AS arguments, sum(tokens_result) AS results, sum(tokens_definitions) AS definitions, round(sum(tokens_definitions) / greatest(`+tokens+`, 1), 3) AS "share of definitions" `+spent),
 			series(about{"Spent", "By team.", 16, 8}, "short", true, `
-				SELECT $__timeInterval(ts) AS time, if(principal_team = '', 'no team', principal_team) AS team, sum(cost_amount) AS cost
+				SELECT $__timeInterval(ts) AS time, if(principal_team = '', 'no team', principal_team) AS team, sum(cost_amount) AS Value
 				`+spent+`
 				GROUP BY time, team ORDER BY time`),
 			shares(about{"Where tokens come from", "Results fill the context most; definitions are paid in every conversation.", 8, 8}, "short", `

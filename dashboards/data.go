@@ -12,9 +12,9 @@ func data() *Board {
 				SELECT countIf(has(capabilities, 'sends_outside')) AS sending, countIf(has(capabilities, 'sends_outside') AND notEmpty(data_classes)) AS "with sensitive data"
 				`+eventsInTime+` AND kind = 'request' AND method = 'tools/call'`),
 			series(about{"Data classes", "Messages in which a class was found; the ten most frequent.", 16, 8}, "short", true, `
-				SELECT $__timeInterval(ts) AS time, arrayJoin(data_classes) AS class, count() AS messages
+				SELECT $__timeInterval(ts) AS time, arrayJoin(data_classes) AS class, count() AS Value
 				`+eventsInTime+` AND notEmpty(data_classes)
-				GROUP BY time, class ORDER BY time, messages DESC LIMIT 10 BY time`),
+				GROUP BY time, class ORDER BY time, Value DESC LIMIT 10 BY time`),
 			shares(about{"Redactions", "Values replaced, by class.", 8, 8}, "short", `
 				SELECT r.1 AS class, sum(r.2) AS replaced FROM (SELECT arrayJoin(CAST(redactions, 'Array(Tuple(String, Float64))')) AS r `+eventsInTime+` AND notEmpty(mapKeys(redactions)))
 				GROUP BY class ORDER BY replaced DESC LIMIT 15`),

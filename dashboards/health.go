@@ -20,17 +20,17 @@ func health() *Board {
 				SELECT max(waiting) AS "longest queue", max(behind) AS "longest wait (s)"
 				FROM (SELECT argMax(c.pending + c.ack_pending, c.observed_at) AS waiting, argMax(c.lag_seconds, c.observed_at) AS behind `+observed+` GROUP BY stream, durable)`),
 			series(about{"Events stored", "By kind.", 12, 8}, "short", true, `
-				SELECT $__timeInterval(ts) AS time, if(kind = '', 'other', kind) AS kind, count() AS events
+				SELECT $__timeInterval(ts) AS time, if(kind = '', 'other', kind) AS kind, count() AS Value
 				FROM events WHERE $__timeFilter(ts) AND `+byTenant+` GROUP BY time, kind ORDER BY time`),
 			series(about{"Published to the streams", "Records, from the ledger.", 12, 8}, "short", false, `
-				SELECT $__timeInterval(published_at) AS time, stream, sum(records) AS records
+				SELECT $__timeInterval(published_at) AS time, stream, sum(records) AS Value
 				FROM ledger WHERE sink = '' AND $__timeFilter(published_at) GROUP BY time, stream ORDER BY time`),
 		).
 		row("Consumers",
 			series(about{"Behind", "Age of the oldest message that a consumer has not confirmed.", 12, 8}, "s", false, `
-				SELECT $__timeInterval(observed_at) AS time, durable, max(c.lag_seconds) AS behind `+observed+` GROUP BY time, durable ORDER BY time`),
+				SELECT $__timeInterval(observed_at) AS time, durable, max(c.lag_seconds) AS Value `+observed+` GROUP BY time, durable ORDER BY time`),
 			series(about{"Waiting", "Messages that a consumer has not confirmed.", 12, 8}, "short", false, `
-				SELECT $__timeInterval(observed_at) AS time, durable, max(c.pending + c.ack_pending) AS waiting `+observed+` GROUP BY time, durable ORDER BY time`),
+				SELECT $__timeInterval(observed_at) AS time, durable, max(c.pending + c.ack_pending) AS Value `+observed+` GROUP BY time, durable ORDER BY time`),
 			rows(about{"Consumers", "As last observed.", 24, 8}, `
 				SELECT stream, durable AS consumer, argMax(c.pending, c.observed_at) AS waiting, argMax(c.ack_pending, c.observed_at) AS "under way", argMax(c.redelivered, c.observed_at) AS redelivered,
 				       argMax(c.lag_seconds, c.observed_at) AS behind, argMax(c.ack_floor, c.observed_at) AS "confirmed up to", argMax(c.last_seq, c.observed_at) AS "stream's last", max(c.observed_at) AS observed
@@ -38,10 +38,10 @@ func health() *Board {
 		).
 		row("Errors",
 			series(about{"Dead letters", "Records that a sink or stage gave up on.", 12, 8}, "short", true, `
-				SELECT $__timeInterval(published_at) AS time, concat(sink, ': ', reason) AS why, sum(records) AS records
+				SELECT $__timeInterval(published_at) AS time, concat(sink, ': ', reason) AS why, sum(records) AS Value
 				FROM ledger WHERE sink != '' AND reason NOT IN ('replayed', 'dropped') AND $__timeFilter(published_at) GROUP BY time, why ORDER BY time`),
 			series(about{"Outcomes other than ok", "Of answers.", 12, 8}, "short", true, `
-				SELECT $__timeInterval(ts) AS time, outcome, count() AS answers
+				SELECT $__timeInterval(ts) AS time, outcome, count() AS Value
 				FROM events WHERE $__timeFilter(ts) AND `+byTenant+` AND `+answers+` AND `+failure+` GROUP BY time, outcome ORDER BY time`),
 			rows(about{"Anomalies", "What decoding and inspection noted on messages.", 12, 8}, `
 				SELECT arrayJoin(anomalies) AS anomaly, count() AS messages, uniqExact(server) AS servers, max(ts) AS last

@@ -97,7 +97,7 @@ func series(a about, unit string, stacked bool, sql string) *timeseries.PanelBui
 type column struct {
 	name       string
 	unit       string
-	link       string // URL; ${__value.text} and ${__data.fields["x"]} stand for the row's values
+	link       string // URL; ${__data.fields["x"]:percentencode} stands for the row's value
 	width      int
 	wrap, bar  bool
 	coloured   bool
@@ -154,7 +154,7 @@ func shares(a about, unit, sql string) *piechart.PanelBuilder {
 		WithTarget(asTable("A", sql))
 }
 
-// lanes shows states over time, a lane for each column but the first, `time`.
+// lanes shows states over time: columns time, in its order, lane and Value, which is the state. (A field of that name is called as its lane.)
 func lanes(a about, sql string) *statetimeline.PanelBuilder {
 	p := statetimeline.NewPanelBuilder().Title(a.title).Description(a.doc).Span(a.width).Height(a.height).Datasource(datasource()).
 		MergeValues(true).ShowValue(common.VisibilityModeAuto).RowHeight(0.8).

@@ -15,9 +15,8 @@ func principal() *Board {
 			stats(about{"Tokens and money", "Of all messages in the time range; money is an estimate where providers do not report it.", 12, 4}, "short", `
 				SELECT sum(tokens_arguments) AS arguments, sum(tokens_result) AS results, sum(tokens_definitions) AS definitions, round(sum(cost_amount), 2) AS cost `+eventsInTime+` AND `+byConversation),
 			lanes(about{"Swim-lane", "One lane for each server: its calls in order, coloured by outcome. At most the newest 500.", 24, 9}, `
-				SELECT exchange_start AS time, server AS lane, outcome AS state
-				`+calls+` AND server != ''
-				ORDER BY time DESC LIMIT 500`),
+				SELECT time, lane, Value FROM (SELECT exchange_start AS time, server AS lane, outcome AS Value `+calls+` AND server != '' ORDER BY time DESC LIMIT 500)
+				ORDER BY time`),
 			rows(about{"Calls", "Follow an id to the whole message.", 24, 9}, `
 				SELECT ts AS time, toString(event_id) AS event_id, principal_id, server, method, tool, outcome, duration_ns / 1e6 AS ms, data_classes, mapKeys(signals) AS signals, conversation_id, tenant
 				`+calls+`

@@ -17,6 +17,9 @@ const (
 	formatTable      = 1
 )
 
+// queryVersion is the plugin whose form of a query this is; without it the editor takes a query for one of version 3.
+const queryVersion = "4.0.0"
+
 // Query is one SQL query of a panel (docs of grafana-clickhouse-datasource 4.x, "Query editor").
 type Query struct {
 	RefId      string               `json:"refId"`
@@ -24,6 +27,7 @@ type Query struct {
 	Datasource common.DataSourceRef `json:"datasource"`
 	EditorType string               `json:"editorType"`
 	Format     int                  `json:"format"`
+	Version    string               `json:"pluginVersion"`
 	QueryType  string               `json:"queryType"`
 	RawSQL     string               `json:"rawSql"`
 }
@@ -56,10 +60,11 @@ func datasource() common.DataSourceRef {
 
 // asTable asks for rows.
 func asTable(ref, sql string) queryBuilder {
-	return queryBuilder{Query{RefId: ref, Datasource: datasource(), EditorType: "sql", Format: formatTable, QueryType: "table", RawSQL: tidy(sql)}}
+	return queryBuilder{Query{RefId: ref, Datasource: datasource(), EditorType: "sql", Format: formatTable, QueryType: "table", Version: queryVersion, RawSQL: tidy(sql)}}
 }
 
-// asSeries asks for rows whose first column is the time.
+// asSeries asks for rows whose first column is the time, in its order. The data source makes a line of each number, or, where texts stand beside a
+// single number, of each text: that number is called Value, since Grafana then names the line by the text alone.
 func asSeries(ref, sql string) queryBuilder {
-	return queryBuilder{Query{RefId: ref, Datasource: datasource(), EditorType: "sql", Format: formatTimeSeries, QueryType: "timeseries", RawSQL: tidy(sql)}}
+	return queryBuilder{Query{RefId: ref, Datasource: datasource(), EditorType: "sql", Format: formatTimeSeries, QueryType: "timeseries", Version: queryVersion, RawSQL: tidy(sql)}}
 }

@@ -300,7 +300,7 @@ var usersXML = template.Must(template.New("users").Funcs(funcs).Parse(`<clickhou
       <max_concurrent_queries_for_user>16</max_concurrent_queries_for_user>
       <allow_ddl>0</allow_ddl>
       <constraints>
-        <max_execution_time><min>1</min><max>60</max><changeable_in_readonly/></max_execution_time>
+        <max_execution_time><min>1</min><max>65</max><changeable_in_readonly/></max_execution_time>
         <max_result_rows><min>1</min><max>1000000</max><changeable_in_readonly/></max_result_rows>
         <max_block_size><min>1</min><max>65536</max><changeable_in_readonly/></max_block_size>
       </constraints>

@@ -109,7 +109,7 @@ func TestServer(t *testing.T) {
 	}
 	f(UserAnalyst, "SELECT count() FROM mcpsiem.t", "", "10") // final by profile
 	f(UserAnalyst, "SELECT count() FROM mcpsiem.t", "final=0", "READONLY")
-	f(UserAnalyst, "SELECT count() FROM mcpsiem.t", "max_execution_time=30", "10") // what clickhouse-go and Grafana send
+	f(UserAnalyst, "SELECT count() FROM mcpsiem.t", "max_execution_time=65", "10") // what clickhouse-go sends for a deadline of 60 s, the one of Grafana's data source
 	f(UserAnalyst, "SELECT count() FROM mcpsiem.t", "max_execution_time=600", "SETTING_CONSTRAINT_VIOLATION")
 	f(UserAnalyst, "SELECT count() FROM mcpsiem.t", "max_memory_usage=0", "READONLY")
 	f(UserAnalyst, "SELECT name FROM system.tables WHERE database = 'mcpsiem'", "", "t")

@@ -9,20 +9,18 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/mcpsiem/mcpsiem/internal/audit"
 )
 
 // formats maps --format to ClickHouse's output formats.
 var formats = map[string]string{
-	"table": "PrettyCompactMonoBlock", "vertical": "Vertical", "json": "JSONEachRow", "json-full": "JSON",
+	"table": "PrettyCompactNoEscapesMonoBlock", "vertical": "Vertical", "json": "JSONEachRow", "json-full": "JSON",
 	"csv": "CSVWithNames", "tsv": "TSVWithNames", "parquet": "Parquet", "markdown": "Markdown",
 }
 
@@ -63,9 +61,6 @@ gets a record of who asked, with the SHA-256 of the statement.`,
 			}
 			t.recordQuery(c.Context(), c.ErrOrStderr(), user, sql)
 			q := url.Values{"default_format": {f}, "database": {t.chDatabase}}
-			if !term.IsTerminal(int(os.Stdout.Fd())) && f == "PrettyCompactMonoBlock" {
-				q.Set("default_format", "PrettyCompactNoEscapesMonoBlock")
-			}
 			req, err := http.NewRequestWithContext(c.Context(), http.MethodPost, base+"/?"+q.Encode(), strings.NewReader(sql))
 			if err != nil {
 				return err
@@ -78,7 +73,11 @@ gets a record of who asked, with the SHA-256 of the statement.`,
 			defer resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {
 				b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-				return withCode(exitFailure, fmt.Errorf("query failed: %s", strings.TrimSpace(string(b))))
+				return withCode(exitFailure, fmt.Errorf("query failed: %s", plain(strings.Join(strings.Fields(string(b)), " "))))
+			}
+			switch format {
+			case "table", "vertical", "markdown": // what people read; the others are for programs, byte for byte
+				return copyPlain(c.OutOrStdout(), resp.Body)
 			}
 			_, err = io.Copy(c.OutOrStdout(), resp.Body)
 			return err

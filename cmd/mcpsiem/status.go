@@ -248,7 +248,7 @@ func (r *report) print(w io.Writer) error {
 	}
 	fmt.Fprintln(tw, "\nTAP\tSERVER\tEVENTS\tMISSING\tEXPLAINED\tLAST SEEN\t")
 	for _, t := range r.Taps {
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%d\t%s\t\n", t.Tap, t.Server, t.Events, t.Missing, t.Explained, t.LastSeen.Local().Format(time.DateTime))
+		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%d\t%s\t\n", plain(t.Tap), plain(t.Server), t.Events, t.Missing, t.Explained, t.LastSeen.Local().Format(time.DateTime))
 	}
 	fmt.Fprintln(tw, "\nSEAL\tSTORED\tSEALED\tLEAVES\tLAST CHECKPOINT\t")
 	for _, s := range r.Seal {
@@ -271,7 +271,7 @@ func (r *report) print(w io.Writer) error {
 	}
 	fmt.Fprintln(w, "\nProblems:")
 	for _, p := range r.Problems {
-		fmt.Fprintln(w, "  -", p)
+		fmt.Fprintln(w, "  -", plain(p))
 	}
 	return nil
 }

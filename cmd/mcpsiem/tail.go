@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -273,14 +274,34 @@ func (p *printer) paint(color int, s string) string {
 	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", color, s)
 }
 
-// plain keeps control and invisible characters of foreign text away from the terminal.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return '�'
+// plain keeps characters that are not visible (control characters, line breaks, changes of direction) of foreign text away from the terminal.
+func plain(s string) string { return strings.Map(visible, s) }
+
+func visible(r rune) rune {
+	if !unicode.IsGraphic(r) {
+		return unicode.ReplacementChar
+	}
+	return r
+}
+
+// copyPlain copies text of many lines, of which the contents are foreign.
+func copyPlain(w io.Writer, r io.Reader) error {
+	in, out := bufio.NewReader(r), bufio.NewWriter(w)
+	for {
+		c, _, err := in.ReadRune()
+		if errors.Is(err, io.EOF) {
+			return out.Flush()
 		}
-		return r
-	}, s)
+		if err != nil {
+			return errors.Join(err, out.Flush())
+		}
+		if c != '\n' && c != '\t' {
+			c = visible(c)
+		}
+		if _, err := out.WriteRune(c); err != nil {
+			return err
+		}
+	}
 }
 
 func outcomeColor(o string) int {

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -73,5 +75,19 @@ func TestTailMissesNothing(t *testing.T) {
 	}
 	if want := []string{"b", "e", "f"}; !slices.Equal(got, want) {
 		t.Errorf("saw %v, want %v", got, want)
+	}
+}
+
+func TestForeignTextIsPlain(t *testing.T) {
+	const hostile = "a\x1b[2Jb\x9b\u202e\u2028c\x00\r\xffé\n\td"
+	if got, want := plain(hostile), "a�[2Jb���c���é��d"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	var b strings.Builder
+	if err := copyPlain(&b, iotest.OneByteReader(strings.NewReader(hostile))); err != nil {
+		t.Fatal(err)
+	}
+	if want := "a�[2Jb���c���é\n\td"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -482,14 +483,26 @@ func (e *exporter) matches(ctx context.Context, leaves []seal.Leaf, cells []stri
 	return nil
 }
 
-// safeCells keeps a spreadsheet from taking what others wrote as a formula.
+// formula is what a spreadsheet could take for the beginning of a formula: at the beginning of a cell, or after what separates cells where the list separator is
+// another one than the comma; also in the wide forms that East Asian versions read.
+var formula = regexp.MustCompile(formulaSQL)
+
+const formulaSQL = `(^|[;|\t\r\n])([\x00-\x08\x0b\x0c\x0e-\x20\x{a0}\x{feff}"']*[=+@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}-])`
+
+// safeCell keeps a spreadsheet from taking what others wrote as a formula: an apostrophe comes before it.
+func safeCell(c string) string {
+	if c == "" || (c[0] >= '0' && c[0] <= '9' || c[0]|0x20 >= 'a' && c[0]|0x20 <= 'z') && !strings.ContainsAny(c, ";|\t\r\n") {
+		return c
+	}
+	if _, err := strconv.ParseFloat(c, 64); err == nil {
+		return c
+	}
+	return formula.ReplaceAllString(c, "$1'$2")
+}
+
 func safeCells(cells []string) []string {
 	for i, c := range cells {
-		if c != "" && strings.ContainsRune("=+-@\t\r", rune(c[0])) {
-			if _, err := strconv.ParseFloat(c, 64); err != nil {
-				cells[i] = "'" + c
-			}
-		}
+		cells[i] = safeCell(c)
 	}
 	return cells
 }
@@ -725,7 +738,7 @@ func (e *exporter) counts(ctx context.Context, query string) ([]Count, error) {
 func (e *exporter) tables(ctx context.Context) error {
 	ev, fi := e.db.Table("events"), e.db.Table("findings")
 	guard := func(c string) string { // what others wrote must not become a formula in a spreadsheet
-		return fmt.Sprintf("if(match(toString(%[1]s), '^[=+@\\t\\r-]'), concat('\\'', toString(%[1]s)), toString(%[1]s)) AS %[1]s_", c)
+		return fmt.Sprintf("replaceRegexpAll(toString(%[1]s), %[2]s, '\\\\1\\'\\\\2') AS %[3]s_", c, seal.Literal(formulaSQL), strings.NewReplacer("(", "_", ")", "").Replace(c))
 	}
 	g := func(columns ...string) string {
 		for i, c := range columns {
@@ -734,15 +747,15 @@ func (e *exporter) tables(ctx context.Context) error {
 		return strings.Join(columns, ", ")
 	}
 	tables := []struct{ name, header, query string }{
-		{fileAudit, "time,event_id,actor,actor_kind,verified,action,target,outcome,details", "SELECT ts, event_id, " + g("principal_id", "principal_kind") + ", principal_verified, " + g("audit_action", "audit_target", "outcome") +
-			", toJSONString(audit_details) FROM " + ev + " FINAL WHERE audit_action != '' AND " + e.period("ts") + " ORDER BY ts, event_id"},
+		{fileAudit, "time,event_id,actor,actor_kind,verified,action,target,outcome,details", "SELECT ts, event_id, " + g("principal_id", "principal_kind") + ", principal_verified, " + g("audit_action", "audit_target", "outcome", "toJSONString(audit_details)") +
+			" FROM " + ev + " FINAL WHERE audit_action != '' AND " + e.period("ts") + " ORDER BY ts, event_id"},
 		{fileAccess, "principal,kind,issuer,method,verified,client,server,tool,calls,failed,first,last", "SELECT " + g("principal_id", "principal_kind", "principal_issuer", "principal_method") + ", principal_verified, " + g("client_name", "server", "tool") +
 			", uniqExactIf(event_id, kind = 'request') AS calls, uniqExactIf(event_id, kind IN ('response', 'error') AND outcome NOT IN ('', 'ok', 'input_required')) AS failed, min(ts), max(ts) FROM " + ev +
 			" WHERE audit_action = '' AND " + e.period("ts") + " GROUP BY principal_id, principal_kind, principal_issuer, principal_method, principal_verified, client_name, server, tool ORDER BY principal_id, server, tool, client_name, principal_kind, principal_issuer, principal_method, principal_verified"},
 		{fileInventory, "server,tool,definition_sha256,tokens,first_seen,last_seen", "SELECT " + g("server", "tool") + ", definition_hash, max(tokens), min(first_seen) AS f, max(last_seen) AS l FROM " + e.db.Table("tool_catalogue") +
 			" WHERE tenant = " + seal.Literal(e.Tenant) + " GROUP BY server, tool, definition_hash HAVING f < fromUnixTimestamp64Nano(" + fmt.Sprint(e.To.UnixNano()) + ", 'UTC') ORDER BY server, tool, f, definition_hash"},
 		{fileDeletions, "leaf_index,record_id,deleted_at", "SELECT leaf_index, record_id, deleted_at FROM " + e.db.Table("seal_deletions") + " FINAL WHERE " + e.period("deleted_at") + " ORDER BY record_id, leaf_index"},
-		{fileRetention, "time,event_id,actor,action,target,outcome,details", "SELECT ts, event_id, " + g("principal_id", "audit_action", "audit_target", "outcome") + ", toJSONString(audit_details) FROM " + ev +
+		{fileRetention, "time,event_id,actor,action,target,outcome,details", "SELECT ts, event_id, " + g("principal_id", "audit_action", "audit_target", "outcome", "toJSONString(audit_details)") + " FROM " + ev +
 			" FINAL WHERE (audit_action LIKE 'retention.%' OR audit_action LIKE 'hold.%' OR audit_action LIKE 'subject.%' OR audit_action LIKE 'key.%') AND " + e.period("ts") + " ORDER BY ts, event_id"},
 	}
 	for _, t := range tables {

@@ -19,8 +19,10 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -62,8 +64,10 @@ type Report struct {
 
 // Limits of what a bundle may make the verifier hold.
 const (
-	maxSmall = 64 << 20 // bytes of a file that is read whole
-	maxLine  = 64 << 20
+	maxSmall    = 64 << 20 // bytes of a file that is read whole
+	maxLine     = 64 << 20
+	maxList     = 100_000   // checkpoints of the past, anchors
+	maxSegments = 2_000_000 // parts of the log: one for each run of leaves of the period
 )
 
 type checker struct {
@@ -113,7 +117,42 @@ func (c *checker) note(p Problem) {
 	}
 }
 
+// maxDirectory is how long a bundle's list of files may be; that of one with every file there can be is some 4 kB.
+const maxDirectory = 1 << 20
+
+// directory says whether the ZIP's own list of files is of a size that this program lets the reader hold in memory.
+func directory(f io.ReaderAt, size int64) bool {
+	tail := make([]byte, min(size, 1<<16+22))
+	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
+		return true // the reader says what is wrong
+	}
+	end := bytes.LastIndex(tail, []byte("PK\x05\x06"))
+	if end < 0 || len(tail)-end < 22 {
+		return true
+	}
+	at := uint64(binary.LittleEndian.Uint32(tail[end+16:]))
+	if at == math.MaxUint32 { // ZIP64: 20 bytes before is where its end record is
+		if end < 20 {
+			return false
+		}
+		var rec [56]byte
+		if _, err := f.ReadAt(rec[:], int64(min(binary.LittleEndian.Uint64(tail[end-12:]), math.MaxInt64))); err != nil {
+			return false
+		}
+		at = binary.LittleEndian.Uint64(rec[48:])
+	}
+	return at <= uint64(size) && uint64(size)-at <= maxDirectory+1<<16
+}
+
+// known are the names that a bundle's files can have. Nothing is ever unpacked by name here; who unpacks a bundle that was checked can rely on them.
+var known = []string{fileManifest, fileSignature, fileEvents, fileEventLeafs, fileFindings, fileFindLeafs, fileEventsCSV, fileFindCSV, fileEventsParquet, fileFindParquet, fileAudit, fileAccess, fileInventory, fileExceptions, fileDeletions,
+	fileRetention, fileRedaction, fileCoverage, fileControls, fileSegments, fileHashes, fileCheckpoint, fileHistory, fileAnchors, fileKey, fileTSA, fileWitnesses, fileHTML, filePDF, fileVerify}
+
 func (c *checker) check() {
+	if !directory(c.f, c.size) {
+		c.problem("", "the file is no bundle: its list of files is longer than one can be")
+		return
+	}
 	z, err := zip.NewReader(c.f, c.size)
 	if err != nil {
 		c.problem("", "the file is no complete ZIP: it was cut off or damaged")
@@ -122,6 +161,14 @@ func (c *checker) check() {
 	c.z = z
 	c.whole()
 	for _, e := range z.File {
+		if !slices.Contains(known, e.Name) {
+			c.problem(printable(e.Name), "the file is not in the manifest or none that a bundle can have: it was added")
+			continue
+		}
+		if !e.Mode().IsRegular() || e.Flags&1 != 0 {
+			c.problem(e.Name, "it is no plain file: a link, a folder or encrypted")
+			continue
+		}
 		if c.entries[e.Name] != nil {
 			c.problem(e.Name, "the file is in the bundle twice")
 			continue
@@ -224,7 +271,7 @@ func (c *checker) files() {
 		c.infos[i.Name] = i
 		e := c.entries[i.Name]
 		if e == nil {
-			c.problem(i.Name, "the file is missing")
+			c.problem(printable(i.Name), "the file is missing")
 			continue
 		}
 		h := sha256.New()
@@ -241,9 +288,9 @@ func (c *checker) files() {
 			c.problem(i.Name, "the file is not the one that the manifest names")
 		}
 	}
-	for _, e := range c.z.File {
-		if _, known := c.infos[e.Name]; !known && e.Name != fileManifest && e.Name != fileSignature {
-			c.problem(e.Name, "the file is not in the manifest: it was added")
+	for name := range c.entries {
+		if _, named := c.infos[name]; !named && name != fileManifest && name != fileSignature {
+			c.problem(name, "the file is not in the manifest: it was added")
 		}
 	}
 }
@@ -273,8 +320,8 @@ func (c *checker) history() {
 	if !ok {
 		return
 	}
-	var old []oldCheckpoint
-	if json.Unmarshal(b, &old) != nil {
+	old, err := list[oldCheckpoint](b, maxList)
+	if err != nil {
 		c.problem(fileHistory, "the file cannot be read")
 		return
 	}
@@ -317,8 +364,8 @@ func (c *checker) anchors() {
 	if !ok {
 		return
 	}
-	var all []anchor
-	if json.Unmarshal(b, &all) != nil {
+	all, err := list[anchor](b, maxList)
+	if err != nil {
 		c.problem(fileAnchors, "the file cannot be read")
 		return
 	}
@@ -375,7 +422,8 @@ func (c *checker) root() bool {
 	if !ok {
 		return false
 	}
-	if json.Unmarshal(b, &c.segs) != nil {
+	var err error
+	if c.segs, err = list[segment](b, maxSegments); err != nil {
 		c.problem(fileSegments, "the file cannot be read")
 		return false
 	}
@@ -443,6 +491,38 @@ func (c *checker) root() bool {
 		c.problem(fileHashes, "the hashes do not lead to the checkpoint's root: the leaves are not those of the log")
 	}
 	return true
+}
+
+// list reads a JSON array of at most so many items: what is short in JSON can be long in memory.
+func list[T any](b []byte, most int) ([]T, error) {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return nil, errors.New("no list")
+	}
+	out := []T{}
+	for dec.More() {
+		var x T
+		if len(out) == most {
+			return nil, errors.New("the list is too long")
+		}
+		if err := dec.Decode(&x); err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	_, err := dec.Token()
+	return out, err
+}
+
+// printable quotes a name that others chose.
+func printable(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), 200)], "?")
+	for _, r := range s {
+		if !unicode.IsGraphic(r) {
+			return strconv.QuoteToGraphic(s)
+		}
+	}
+	return s
 }
 
 func (c *checker) open(name string) (*bufio.Reader, func(), bool) {

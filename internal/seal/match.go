@@ -25,10 +25,11 @@ const (
 // Match is a leaf and what became of its row.
 type Match struct {
 	Leaf
-	State     State
-	Second    bool     // beside the row that was sealed there is another, different one
-	Canonical []byte   // of the row, if asked for
-	Cells     []string // of the row, those asked for
+	State       State
+	Second      bool     // beside the row that was sealed there is another, different one
+	Mislabelled bool     // the row is what was sealed, and has another time or place than seal_leaves says
+	Canonical   []byte   // of the row, if asked for
+	Cells       []string // of the row, those asked for
 }
 
 // Match reads the rows that leaves stand for and compares. With keep, the rows' canonical forms come with them, and the named columns' values.
@@ -68,7 +69,7 @@ func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool,
 						out[i].Cells = append(out[i].Cells, r.Cell(c))
 					}
 				}
-				out[i].State = Matched
+				out[i].State, out[i].Mislabelled = Matched, r.Time != out[i].Time || r.StreamSeq != out[i].StreamSeq
 			}
 			if hit {
 				return nil

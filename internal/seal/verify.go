@@ -39,6 +39,7 @@ const (
 	ProblemCheckpoint = "checkpoint" // missing, forged, of another key, or of another history
 	ProblemRollback   = "rollback"   // a later checkpoint than the log's was signed
 	ProblemDeletion   = "deletion"   // a record of deletion does not cover what it should
+	ProblemDefinition = "definition" // readers are shown something else than what is stored
 	ProblemAnchor     = "anchor"     // a time stamp or cosignature is not one of the checkpoint that it is kept for
 )
 
@@ -130,6 +131,12 @@ func Verify(ctx context.Context, db *DB, o VerifyOptions) (*Report, error) {
 		return v.r, err
 	}
 	if err := v.added(ctx); err != nil {
+		return v.r, err
+	}
+	if err := v.triage(ctx); err != nil {
+		return v.r, err
+	}
+	if err := v.definitions(ctx); err != nil {
 		return v.r, err
 	}
 	v.r.OK = v.r.ProblemCount == 0
@@ -382,6 +389,9 @@ func (v *verification) compare(ctx context.Context, leaves []Leaf) error {
 		v.r.Checked++
 		if m.State == Matched {
 			v.r.Matched++
+			if m.Mislabelled {
+				v.leaf(m.Leaf, ProblemLeaf, "seal_leaves has another time or place for it than the row")
+			}
 			if m.Second {
 				v.leaf(m.Leaf, ProblemAdded, "beside the row that was sealed there is another one with the same id and place")
 			}

@@ -30,7 +30,7 @@ import (
 var Start = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 
 // Tables are what the tests of the seal write to.
-var Tables = []string{"events", "findings", "seal_leaves", "seal_salts", "seal_checkpoints", "seal_deletions", "seal_anchors", "ledger", "tool_catalogue"}
+var Tables = []string{"events", "findings", "seal_leaves", "seal_salts", "seal_checkpoints", "seal_deletions", "seal_anchors", "ledger", "tool_catalogue", "finding_history", "removed"}
 
 // Clear empties the tables.
 func Clear(t testing.TB, admin *store.Conn) {

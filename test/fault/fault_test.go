@@ -356,4 +356,8 @@ func (o *oracle) judge(t *testing.T, s *site) {
 			t.Errorf("%d events %s, e.g. %v", len(ids), name, ids[:min(5, len(ids))])
 		}
 	}
+	if t.Failed() {
+		status, _ := exec.Command(filepath.Join(*bin, "mcpsiem"), "status", "--state", s.state).CombinedOutput()
+		t.Logf("where they are:\n%s", status)
+	}
 }

@@ -86,13 +86,12 @@ var Definition = engine.Define(engine.Spec{
 	return &detector{c}, nil
 })
 
-// state of one conversation; everything is since Start.
+// state of one conversation; everything but failures is since First.
 type state struct {
-	Start int64  `json:"s,omitempty"` // ns
-	First string `json:"f,omitempty"` // the first call's event
-	Calls int    `json:"n,omitempty"`
-	Seen  []same `json:"c,omitempty"` // least recently called first
-	Tools []tool `json:"t,omitempty"` // least recently used first
+	First flow.Step `json:"w,omitzero"` // the first call
+	Calls int       `json:"n,omitempty"`
+	Seen  []same    `json:"c,omitempty"` // least recently called first
+	Tools []tool    `json:"t,omitempty"` // least recently used first
 }
 
 // same is calls of a tool with the same arguments.
@@ -107,8 +106,15 @@ type same struct {
 type tool struct {
 	Hash      uint64 `json:"h"`
 	Different int    `json:"d,omitempty"`
+	Begun     first  `json:"b,omitzero"`  // of those that differ
 	Failed    int    `json:"f,omitempty"` // one after the other
-	First     string `json:"i,omitempty"` // the first of those failures
+	Broke     first  `json:"k,omitzero"`  // of those that failed
+}
+
+// first is where a count of one tool began.
+type first struct {
+	ID string `json:"i,omitempty"`
+	At int64  `json:"a,omitempty"` // ns
 }
 
 type detector struct{ conf Config }
@@ -128,32 +134,35 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 			return
 		}
 		if t.Failed++; t.Failed == 1 {
-			t.First = e.ID
+			t.Broke = first{e.ID, c.Now}
 		}
-		d.judge(c, e, "failures", t.Failed, d.conf.Failures, engine.Low, t.First, s.Start)
+		d.judge(c, e, "failures", t.Failed, d.conf.Failures, engine.Low, t.Broke.step(e))
 		return
 	}
-	if s.Start == 0 || c.Now-s.Start > int64(d.conf.Window) {
-		s.Start, s.First, s.Calls, s.Seen = c.Now, e.ID, 0, s.Seen[:0]
+	if s.First.At == 0 || c.Now-s.First.At > int64(d.conf.Window) {
+		s.First, s.Calls, s.Seen = flow.StepOf(c, e), 0, s.Seen[:0]
 		for i := range s.Tools {
 			s.Tools[i].Different = 0
 		}
 	}
 	s.Calls++
-	d.judge(c, e, "runaway", s.Calls, d.conf.Calls, engine.Medium, s.First, s.Start)
+	d.judge(c, e, "runaway", s.Calls, d.conf.Calls, engine.Medium, s.First)
 	if e.ArgumentsFingerprint == 0 {
 		return
 	}
 	can := flow.Of(e)
 	seen := s.seen(hash^uint64(e.ArgumentsFingerprint)*0x9e3779b97f4a7c15, c.Now, e.ID)
 	if can&acts != 0 {
-		d.judge(c, e, "same", seen.N, d.conf.Same, engine.Medium, seen.First, seen.At)
+		d.judge(c, e, "same", seen.N, d.conf.Same, engine.Medium, first{seen.First, seen.At}.step(e))
 	} else {
-		d.judge(c, e, "same_reads", seen.N, d.conf.SameReads, engine.Low, seen.First, seen.At)
+		d.judge(c, e, "same_reads", seen.N, d.conf.SameReads, engine.Low, first{seen.First, seen.At}.step(e))
 	}
 	if t := s.tool(hash); seen.N == 1 {
-		if t.Different++; can&(acts&^flow.Writes) != 0 {
-			d.judge(c, e, "fan_out", t.Different, d.conf.FanOut, engine.Medium, s.First, s.Start)
+		if t.Different++; t.Different == 1 {
+			t.Begun = first{e.ID, c.Now}
+		}
+		if can&(acts&^flow.Writes) != 0 {
+			d.judge(c, e, "fan_out", t.Different, d.conf.FanOut, engine.Medium, t.Begun.step(e))
 		}
 	}
 }
@@ -190,8 +199,13 @@ func (s *state) tool(hash uint64) *tool {
 	return &s.Tools[len(s.Tools)-1]
 }
 
+// step is a call of the tool that e is about.
+func (f first) step(e *event.Event) flow.Step {
+	return flow.Step{ID: f.ID, At: f.At, Server: flow.Clip(generation.Server(e)), Tool: flow.Clip(e.Tool)}
+}
+
 var what = map[string]string{
-	"same": "with the same arguments", "same_reads": "with the same arguments", "failures": "and it failed each time", "fan_out": "with different arguments", "runaway": "or other tools",
+	"same": "with the same arguments", "same_reads": "with the same arguments", "failures": "and it failed each time", "fan_out": "with different arguments",
 }
 
 var titles = map[string]string{
@@ -199,7 +213,7 @@ var titles = map[string]string{
 }
 
 // judge raises at the limit, and again at much times the limit where that is worse.
-func (d *detector) judge(c *engine.Context, e *event.Event, kind string, n, limit int, severity, first string, since int64) {
+func (d *detector) judge(c *engine.Context, e *event.Event, kind string, n, limit int, severity string, begun flow.Step) {
 	switch {
 	case n == limit:
 	case n == much*limit && kind != "runaway":
@@ -213,13 +227,17 @@ func (d *detector) judge(c *engine.Context, e *event.Event, kind string, n, limi
 	}
 	var v flow.Evidence
 	step := flow.StepOf(c, e)
-	v.Add(flow.Step{ID: first, At: since, Server: step.Server, Tool: step.Tool}, "the first")
+	v.Add(begun, "the first")
 	v.Add(step, "number "+strconv.Itoa(n))
+	summary := flow.Who(e) + " called " + step.Where() + " " + strconv.Itoa(n) + " times " + what[kind] + " in one conversation."
+	if kind == "runaway" {
+		summary = flow.Who(e) + " made " + strconv.Itoa(n) + " calls in one conversation, the last of them " + step.Where() + "."
+	}
 	c.Emit(engine.Alert{
 		Scope: []string{kind, severity, step.Server, step.Tool}, Window: d.conf.Repeat,
 		Title: titles[kind], Severity: severity,
-		Summary:  flow.Who(e) + " called " + step.Where() + " " + strconv.Itoa(n) + " times " + what[kind] + " in one conversation.",
+		Summary:  summary,
 		EventIDs: v.IDs, Evidence: v.Words, FirstSeen: v.First, Count: int64(n),
-		Why: map[string]string{"kind": kind, "count": strconv.Itoa(n), "limit": strconv.Itoa(limit), "seconds": strconv.FormatInt((c.Now-since)/int64(time.Second), 10)},
+		Why: map[string]string{"kind": kind, "count": strconv.Itoa(n), "limit": strconv.Itoa(limit), "seconds": strconv.FormatInt((c.Now-begun.At)/int64(time.Second), 10)},
 	})
 }

@@ -5,6 +5,7 @@ package elastic
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -159,6 +160,35 @@ func (e *elasticExporter) withoutParameter() {
 	e.cluster.plain = true
 }
 
+// refresh has a search see what was written before. It reports false if there is no data stream yet. A refresh that failed is repeated: after a
+// search that misses a record, the record would be stored twice.
+func (e *elasticExporter) refresh(ctx context.Context, path string) (there bool, err error) {
+	a, err := e.client.Do(ctx, http.MethodPost, path+"/_refresh?filter_path=_shards.failed,error.type", "", "", nil)
+	if err != nil {
+		return false, err
+	}
+	var r struct {
+		Shards struct {
+			Failed *int `json:"failed"`
+		} `json:"_shards"`
+		Error *problem `json:"error"`
+	}
+	known := json.Unmarshal(a.Body, &r) == nil
+	switch {
+	case a.HTTP == http.StatusOK && known && r.Shards.Failed != nil && *r.Shards.Failed == 0:
+		return true, nil
+	case a.HTTP == http.StatusNotFound && known && r.Error.word() == "index_not_found_exception":
+		return false, nil
+	case a.HTTP == http.StatusForbidden && r.Error.word() != "cluster_block_exception":
+		return true, nil // the search may miss what was written within refresh_interval before the rollover
+	case a.HTTP == http.StatusUnauthorized:
+		return false, &errCredential{streams.WithReason(describe(a.HTTP, nil), status(a.HTTP))}
+	case a.HTTP == http.StatusOK:
+		return false, sink.Again(errors.New("not all shards could be refreshed"), "lookup_refresh", 0, false)
+	}
+	return false, sink.Again(describe(a.HTTP, r.Error), "lookup_"+status(a.HTTP), sink.RetryAfter(a.Header, e.now()), false)
+}
+
 // present asks which records of a chunk the data stream has. An id is unique in one backing index only: a record whose first try went into an index
 // that was rolled over since would be taken once more. What the present backing index has, it refuses by itself.
 func (e *elasticExporter) present(ctx context.Context, ch *chunk) (map[string]bool, error) {
@@ -169,11 +199,9 @@ func (e *elasticExporter) present(ctx context.Context, ch *chunk) (map[string]bo
 		return nil, nil
 	}
 	path := "/" + url.PathEscape(ch.target.name)
-	if a, err := e.client.Do(ctx, http.MethodPost, path+"/_refresh?filter_path=_shards.failed", "", "", nil); err != nil {
+	if there, err := e.refresh(ctx, path); err != nil || !there {
 		return nil, err
-	} else if a.HTTP == http.StatusNotFound { // no data stream yet
-		return nil, nil
-	} // with 403 the search may miss what was written within refresh_interval before the rollover
+	}
 	out := map[string]bool{}
 	const most = 5000 // below index.max_result_window and index.max_terms_count
 	for i := 0; i < len(ch.records); i += most {
@@ -196,11 +224,11 @@ func (e *elasticExporter) present(ctx context.Context, ch *chunk) (map[string]bo
 					ID string `json:"_id"`
 				} `json:"hits"`
 			} `json:"hits"`
+			Error *problem `json:"error"`
 		}
+		bad := json.Unmarshal(a.Body, &r) != nil
 		switch {
-		case a.HTTP == http.StatusNotFound:
-			return nil, nil
-		case a.HTTP == http.StatusForbidden:
+		case a.HTTP == http.StatusForbidden && r.Error.word() != "cluster_block_exception":
 			e.cluster.mu.Lock()
 			e.cluster.noLookup = true
 			e.cluster.mu.Unlock()
@@ -208,8 +236,8 @@ func (e *elasticExporter) present(ctx context.Context, ch *chunk) (map[string]bo
 			return nil, nil
 		case a.HTTP == http.StatusUnauthorized:
 			return nil, &errCredential{streams.WithReason(describe(a.HTTP, nil), status(a.HTTP))}
-		case a.HTTP != http.StatusOK || json.Unmarshal(a.Body, &r) != nil:
-			return nil, sink.Again(describe(a.HTTP, nil), "lookup_"+status(a.HTTP), sink.RetryAfter(a.Header, e.now()), false)
+		case a.HTTP != http.StatusOK || bad:
+			return nil, sink.Again(describe(a.HTTP, r.Error), "lookup_"+status(a.HTTP), sink.RetryAfter(a.Header, e.now()), false)
 		}
 		for _, h := range r.Hits.Hits {
 			out[h.ID] = true

@@ -417,6 +417,40 @@ func TestRolloverBetweenTries(t *testing.T) {
 	f("no right to look", true, func(*Config) {}, 22)
 }
 
+// A look that fails says nothing: it is made again before anything is sent.
+func TestLookThatFails(t *testing.T) {
+	f := func(name string, broken func(*elastictest.Server)) {
+		t.Run(name, func(t *testing.T) {
+			s := elastictest.New(t, broken, func(s *elastictest.Server) {
+				s.Fault = func(n int, _ *http.Request) elastictest.Fault { return elastictest.Fault{ResetAfter: n == 1} }
+			})
+			r := start(t, s.URL, func(c *Config) { c.Retry.MaxElapsed = 0 })
+			if err := r.send(batch(0, 10), false); err == nil {
+				t.Fatal("a request without an answer counts as delivered")
+			}
+			s.Rollover()
+			err := r.send(batch(0, 10), true)
+			if err == nil || streams.Permanent(err) {
+				t.Fatalf("the look failed: %v", err)
+			}
+			s.LookUp, s.Partial = nil, false
+			if err := r.send(batch(0, 10), true); err != nil {
+				t.Fatal(err)
+			}
+			counts(t, s, all(10))
+		})
+	}
+	for _, code := range []int{401, 404, 429, 500, 503} {
+		f(fmt.Sprint("refresh ", code), func(s *elastictest.Server) {
+			s.LookUp = func(_ int, path string) int { return map[bool]int{true: code}[strings.HasSuffix(path, "_refresh")] }
+		})
+		f(fmt.Sprint("search ", code), func(s *elastictest.Server) {
+			s.LookUp = func(_ int, path string) int { return map[bool]int{true: code}[strings.HasSuffix(path, "_search")] }
+		})
+	}
+	f("some shards", func(s *elastictest.Server) { s.Partial = true })
+}
+
 func TestHosts(t *testing.T) {
 	good, bad := elastictest.New(t), elastictest.New(t)
 	bad.Server.Close()

@@ -69,13 +69,19 @@ type Server struct {
 	Refuse func(id string, doc map[string]any) Item
 	// Fault decides for bulk request n, from 1. It may block.
 	Fault func(n int, r *http.Request) Fault
+	// LookUp says with which status the request to refresh or search is refused that is the nth of them, from 1; 0: it is not. With Partial a
+	// refresh reaches none of the shards and is answered with 200 all the same.
+	LookUp  func(n int, path string) int
+	Partial bool
 	// DropDocs keeps no documents, for measurements.
 	DropDocs bool
 
 	mu       sync.Mutex
 	docs     []Doc
 	ids      map[string]map[string]bool // by backing index
+	seen     map[string]map[string]bool // of those, what a search sees: from before the last refresh
 	current  map[string]int             // generation of each data stream
+	lookUps  int
 	failures []Doc
 	requests int
 	paths    []string
@@ -94,7 +100,7 @@ func New(t testing.TB, edit ...func(*Server)) *Server {
 
 // NewUnstarted makes a server that is a handler only.
 func NewUnstarted(edit ...func(*Server)) *Server {
-	s := &Server{Flavour: "elasticsearch", Number: "9.1.3", ids: map[string]map[string]bool{}, current: map[string]int{}, put: map[string]json.RawMessage{}, down: make(chan struct{})}
+	s := &Server{Flavour: "elasticsearch", Number: "9.1.3", ids: map[string]map[string]bool{}, seen: map[string]map[string]bool{}, current: map[string]int{}, put: map[string]json.RawMessage{}, down: make(chan struct{})}
 	for _, f := range edit {
 		f(s)
 	}
@@ -206,8 +212,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			fail(w, 403, "security_exception", "action is unauthorized")
 			return
 		}
-		if strings.HasSuffix(path, "/_refresh") {
-			answer(w, 200, map[string]any{"_shards": map[string]any{"failed": 0}})
+		s.mu.Lock()
+		s.lookUps++
+		n := s.lookUps
+		s.mu.Unlock()
+		if s.LookUp != nil {
+			if code := s.LookUp(n, path); code != 0 {
+				fail(w, code, "security_exception", "the request is refused")
+				return
+			}
+		}
+		if stream, ok := strings.CutSuffix(path, "/_refresh"); ok {
+			s.refresh(w, stream)
 			return
 		}
 		s.search(w, r, strings.TrimSuffix(path, "/_search"))
@@ -283,6 +299,28 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request, path string) {
 	answer(w, 200, map[string]any{"acknowledged": true})
 }
 
+func (s *Server) refresh(w http.ResponseWriter, stream string) {
+	s.mu.Lock()
+	_, there := s.current[stream]
+	if !s.Partial {
+		for index, ids := range s.ids {
+			if strings.HasPrefix(index, ".ds-"+stream+"-") {
+				s.seen[index] = maps.Clone(ids)
+			}
+		}
+	}
+	s.mu.Unlock()
+	if !there {
+		fail(w, 404, "index_not_found_exception", "no such index ["+stream+"]")
+		return
+	}
+	failed := 0
+	if s.Partial {
+		failed = 1
+	}
+	answer(w, 200, map[string]any{"_shards": map[string]any{"failed": failed}})
+}
+
 func (s *Server) search(w http.ResponseWriter, r *http.Request, stream string) {
 	var q struct {
 		Query struct {
@@ -297,7 +335,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request, stream string) {
 	}
 	hits := []any{}
 	s.mu.Lock()
-	for index, ids := range s.ids {
+	for index, ids := range s.seen {
 		if !strings.HasPrefix(index, ".ds-"+stream+"-") {
 			continue
 		}

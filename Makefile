@@ -10,6 +10,7 @@ GOBUILD     := go build -ldflags '$(LDFLAGS)'
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 OPENSEARCH  := $(CACHE)/opensearch-2.19.1
+ELASTIC     := $(CACHE)/elasticsearch-8.19.0
 BENCHTIME   ?= 1s
 FUZZTIME    ?= 20s
 
@@ -96,10 +97,10 @@ appinspect: ## Splunk's own inspection of the add-on and the app (needs python3;
 	  '$(CACHE)/appinspect/bin/splunk-appinspect' inspect deploy/splunk/$$app --mode precert | grep -qE '^ *failure: +0$$' || exit 1; done
 
 .PHONY: test-elastic
-test-elastic: ## the Elastic exporter, its templates and setup against a real OpenSearch (needs java 17 and maven; jars from Maven Central go into the cache)
-	@test -f '$(OPENSEARCH)/OpenSearchNode.class' || { mvn -q -B -f deploy/elastic/node/pom.xml dependency:copy-dependencies -DoutputDirectory='$(OPENSEARCH)/lib' && \
-	  javac -cp '$(OPENSEARCH)/lib/*' -d '$(OPENSEARCH)' deploy/elastic/node/OpenSearchNode.java; }
-	MCPSIEM_OPENSEARCH_CLASSPATH='$(OPENSEARCH):$(OPENSEARCH)/lib/*' go test -tags opensearch -count=1 -timeout 20m -v ./deploy/elastic
+test-elastic: ## the Elastic exporter, its templates and setup against a real Elasticsearch and a real OpenSearch (needs java 17 and maven; jars from Maven Central go into the cache)
+	@test -f '$(OPENSEARCH)/OpenSearchNode.class' || deploy/elastic/node/build opensearch '$(OPENSEARCH)'
+	@test -f '$(ELASTIC)/ElasticsearchNode.class' || deploy/elastic/node/build elasticsearch '$(ELASTIC)'
+	MCPSIEM_OPENSEARCH='$(OPENSEARCH)' MCPSIEM_ELASTICSEARCH='$(ELASTIC)' go test -tags node -count=1 -timeout 20m -v ./deploy/elastic
 
 .PHONY: train
 train: ## train the text scorer on labelled data: make train DATA=DIR (internal/textscore/README.md)

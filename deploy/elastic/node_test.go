@@ -1,6 +1,6 @@
-//go:build opensearch
+//go:build node
 
-// The exporter, the templates and the setup against a real OpenSearch: make test-elastic.
+// The exporter, the templates and the setup against a real Elasticsearch and a real OpenSearch: make test-elastic.
 
 package elastic
 
@@ -37,13 +37,46 @@ import (
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/finding"
 	"github.com/mcpsiem/mcpsiem/internal/natsd/natsdtest"
+	"github.com/mcpsiem/mcpsiem/internal/reconcile"
 	"github.com/mcpsiem/mcpsiem/internal/sink"
 	"github.com/mcpsiem/mcpsiem/internal/streams"
 	jetstreamreceiver "github.com/mcpsiem/mcpsiem/receivers/jetstream"
 )
 
-// node is an OpenSearch process.
+// engine is a kind of node.
+type engine struct {
+	name    string
+	flavour exporter.Flavour
+	// folder is the variable that says where `make test-elastic` has put it.
+	folder string
+	args   func(folder, home, port string) []string
+	// misfit is what it calls a value that does not fit the mapping.
+	misfit string
+	// custom is a component template mcpsiem@custom, if there is one.
+	custom string
+}
+
+func elasticsearchArgs(folder, home, port string) []string {
+	return []string{"-cp", folder + ":" + folder + "/lib/*", "ElasticsearchNode", home, port, folder + "/modules"}
+}
+
+var engines = []engine{
+	{
+		name: "opensearch", flavour: exporter.OpenSearch, folder: "MCPSIEM_OPENSEARCH", misfit: "mapper_parsing_exception",
+		args: func(folder, home, port string) []string {
+			return []string{"-cp", folder + ":" + folder + "/lib/*", "OpenSearchNode", home, port}
+		},
+	},
+	{name: "elasticsearch", flavour: exporter.Elasticsearch, folder: "MCPSIEM_ELASTICSEARCH", misfit: "document_parsing_exception", args: elasticsearchArgs},
+	{ // as Elasticsearch 9 keeps logs by itself
+		name: "logsdb", flavour: exporter.Elasticsearch, folder: "MCPSIEM_ELASTICSEARCH", misfit: "document_parsing_exception", args: elasticsearchArgs,
+		custom: `{"template":{"settings":{"index.mode":"logsdb"}}}`,
+	},
+}
+
+// node is a process of an engine.
 type node struct {
+	engine
 	t    testing.TB
 	home string
 	port string
@@ -53,7 +86,7 @@ type node struct {
 
 func (n *node) url() string { return "http://127.0.0.1:" + n.port }
 
-func newNode(t testing.TB) *node {
+func newNode(t testing.TB, e engine) *node {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -61,7 +94,7 @@ func newNode(t testing.TB) *node {
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
-	n := &node{t: t, home: t.TempDir(), port: port}
+	n := &node{engine: e, t: t, home: t.TempDir(), port: port}
 	n.start()
 	t.Cleanup(func() { n.end() })
 	return n
@@ -69,11 +102,11 @@ func newNode(t testing.TB) *node {
 
 func (n *node) start() {
 	n.t.Helper()
-	classes := os.Getenv("MCPSIEM_OPENSEARCH_CLASSPATH")
-	if classes == "" {
-		n.t.Fatal("MCPSIEM_OPENSEARCH_CLASSPATH is not set: run `make test-elastic`")
+	folder := os.Getenv(n.folder)
+	if folder == "" {
+		n.t.Fatal(n.folder, " is not set: run `make test-elastic`")
 	}
-	n.cmd = exec.Command("java", "-Xms256m", "-Xmx512m", "-cp", classes, "OpenSearchNode", n.home, n.port)
+	n.cmd = exec.Command("java", append([]string{"-Xms256m", "-Xmx512m"}, n.args(folder, n.home, n.port)...)...)
 	in, err := n.cmd.StdinPipe()
 	if err != nil {
 		n.t.Fatal(err)
@@ -93,7 +126,7 @@ func (n *node) start() {
 			return
 		}
 	}
-	n.t.Fatal("OpenSearch does not start: ", n.cmd.Wait())
+	n.t.Fatal(n.name, " does not start: ", n.cmd.Wait())
 }
 
 func (n *node) end() {
@@ -140,6 +173,20 @@ func (n *node) count(stream, query string) int {
 	var r struct{ Count int }
 	n.do("POST", "/"+stream+"/_count", `{"query":`+query+`}`, &r)
 	return r.Count
+}
+
+// keys is what `mcpsiem reconcile` sees of a stream: how often it holds each key.
+func (n *node) keys(index string, kind reconcile.Kind) map[string]int {
+	n.t.Helper()
+	out := map[string]int{}
+	src := reconcile.Elastic{Remote: reconcile.Remote{Endpoint: n.url(), Index: index}}
+	for k, err := range src.Keys(context.Background(), kind, time.Unix(0, 0), time.Now().Add(time.Hour)) {
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		out[k]++
+	}
+	return out
 }
 
 func config(endpoint string, edit ...func(*exporter.Config)) *exporter.Config {
@@ -220,17 +267,26 @@ func records(id, text string) plog.Logs {
 }
 
 func TestNode(t *testing.T) {
-	n := newNode(t)
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) { testNode(t, e) })
+	}
+}
+
+func testNode(t *testing.T, e engine) {
+	n := newNode(t, e)
 	c := n.client()
 	t.Cleanup(c.Close)
 	if _, err := exporterSend(export(t, config(n.url())), records("x", "v")); err == nil || !strings.Contains(err.Error(), "mcpsiem elastic setup") {
 		t.Fatalf("before the setup: %v", err)
 	}
+	if e.custom != "" {
+		n.do("PUT", "/_component_template/mcpsiem@custom", e.custom, nil)
+	}
 	zero := 0
 	var first []Step
 	for i := range 2 {
 		v, steps, err := Install(context.Background(), c, Options{Namespaces: []string{"default"}, Replicas: &zero}, false)
-		if err != nil || v.Flavour != exporter.OpenSearch {
+		if err != nil || v.Flavour != e.flavour {
 			t.Fatalf("setup %d: %v, %v", i, v, err)
 		}
 		if i == 0 {
@@ -244,6 +300,7 @@ func TestNode(t *testing.T) {
 	t.Run("strange records", func(t *testing.T) { strange(t, n) })
 	t.Run("refused", func(t *testing.T) { refused(t, n) })
 	t.Run("rollover", func(t *testing.T) { rollover(t, n) })
+	t.Run("reconcile", func(t *testing.T) { revisions(t, n) })
 	t.Run("nothing lost or twice", func(t *testing.T) { judge(t, n) })
 }
 
@@ -326,7 +383,7 @@ func leaves(props map[string]any) int {
 	return n
 }
 
-// Whatever is in a record, OpenSearch takes its document.
+// Whatever is in a record, the node takes its document.
 func strange(t *testing.T, n *node) {
 	e := export(t, config(n.url(), func(c *exporter.Config) { c.MaxBodyBytes, c.MaxEventBytes = 32<<20, 16<<20 })) // nothing is left out for its size here
 	texts := []string{"", "\x00", "\xff\xfe", ".", "..", "a..b", " ", "\n", `"`, "10.0.0.1%eth0", "1970", "null", "{}", strings.Repeat("k", 40_000), strings.Repeat("é.", 20_000), "a\x00b.c", "\ufeff", "_id", "k.x", strings.Repeat("d.", 60) + "x", "k\u2028"}
@@ -362,7 +419,7 @@ func refused(t *testing.T, n *node) {
 			e.PrincipalID = "planted-content"
 		}
 	}))
-	if dead != 1 || streams.Reason(err) != "mapper_parsing_exception" || strings.Contains(err.Error(), "planted") {
+	if dead != 1 || streams.Reason(err) != n.misfit || strings.Contains(err.Error(), "planted") {
 		t.Errorf("%d refused, %v, %s", dead, err, streams.Reason(err))
 	}
 	n.do("POST", "/logs-mcpsiem.event-odd/_refresh", "", nil)
@@ -383,6 +440,38 @@ func rollover(t *testing.T, n *node) {
 	n.do("POST", "/logs-mcpsiem.event-roll/_refresh", "", nil)
 	if got := n.count("logs-mcpsiem.event-roll", `{"match_all":{}}`); got != 100 {
 		t.Errorf("%d documents of 100", got)
+	}
+}
+
+// More than a page of documents that agree in time and id, and one of them twice.
+func revisions(t *testing.T, n *node) {
+	const most = 6000
+	e := export(t, config(n.url(), func(c *exporter.Config) { c.Namespace, c.RolloverCheck = "rev", false }))
+	batch := func(revisions ...int) plog.Logs {
+		ld := plog.NewLogs()
+		lrs := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+		for _, r := range revisions {
+			f := finding.Finding{Time: 1_700_000_000_123_456_789}
+			f.ID, f.Severity, f.Revision = "one", "high", int64(r)
+			f.Encode(lrs.AppendEmpty())
+		}
+		return ld
+	}
+	var all []int
+	for i := range most {
+		all = append(all, i)
+	}
+	if _, err := exporterSend(e, batch(all...)); err != nil {
+		t.Fatal(err)
+	}
+	n.do("POST", "/logs-mcpsiem.finding-rev/_rollover", "", nil)
+	if _, err := exporterSend(e, batch(5)); err != nil {
+		t.Fatal(err)
+	}
+	n.do("POST", "/logs-mcpsiem.finding-rev/_refresh", "", nil)
+	got := n.keys("logs-mcpsiem.finding-rev", reconcile.Findings)
+	if len(got) != most || got["one"] != 1 || got["one-5999"] != 1 || got["one-5"] != 2 {
+		t.Errorf("%d keys of %d; %d of the copy", len(got), most, got["one-5"])
 	}
 }
 
@@ -521,31 +610,7 @@ func judge(t *testing.T, n *node) {
 	stop()
 	n.do("POST", "/logs-mcpsiem.event-judge/_refresh", "", nil)
 	got := n.count("logs-mcpsiem.event-judge", `{"match_all":{}}`)
-	seen := map[string]int{}
-	var after []any
-	for {
-		q := map[string]any{"size": 5000, "_source": false, "docvalue_fields": []string{"event.id"}, "sort": []any{map[string]string{"event.id": "asc"}}}
-		if after != nil {
-			q["search_after"] = after
-		}
-		b, _ := json.Marshal(q)
-		var r struct {
-			Hits struct {
-				Hits []struct {
-					Fields map[string][]string
-					Sort   []any
-				}
-			}
-		}
-		n.do("POST", "/logs-mcpsiem.event-judge/_search", string(b), &r)
-		if len(r.Hits.Hits) == 0 {
-			break
-		}
-		for _, h := range r.Hits.Hits {
-			seen[h.Fields["event.id"][0]]++
-		}
-		after = r.Hits.Hits[len(r.Hits.Hits)-1].Sort
-	}
+	seen := n.keys("logs-mcpsiem.event-judge", reconcile.Events)
 	if got != total || len(seen) != total {
 		t.Errorf("%d documents, %d different; want %d", got, len(seen), total)
 	}

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -178,7 +179,7 @@ type Remote struct {
 	// Endpoint is Splunk's management URL (https://splunk.example.com:8089), or one of Elasticsearch's nodes.
 	Endpoint string      `mapstructure:"endpoint"`
 	Token    sink.Secret `mapstructure:"token"`    // Splunk: an authentication token (Bearer)
-	APIKey   sink.Secret `mapstructure:"api_key"`  // Elasticsearch
+	APIKey   sink.Secret `mapstructure:"api_key"`  // Elasticsearch: encoded, or id:key
 	Username string      `mapstructure:"username"` // either: with password
 	Password sink.Secret `mapstructure:"password"`
 	Index    string      `mapstructure:"index"` // Splunk: default mcp; Elasticsearch: default logs-mcpsiem.*
@@ -217,6 +218,9 @@ func (r *Remote) authorize(req *http.Request) error {
 		return err
 	case !r.APIKey.IsZero():
 		s, err := r.APIKey.Read()
+		if strings.Contains(s, ":") { // id:key, not encoded yet
+			s = base64.StdEncoding.EncodeToString([]byte(s))
+		}
 		req.Header.Set("Authorization", "ApiKey "+s)
 		return err
 	case r.Username != "":
@@ -304,13 +308,21 @@ func (s Splunk) Keys(ctx context.Context, kind Kind, from, to time.Time) iter.Se
 	}
 }
 
-// Elastic asks Elasticsearch or OpenSearch, page by page in the order of time and document.
+// Elastic asks Elasticsearch or OpenSearch, page by page in an order in which no two documents are equal: revisions of a finding have its time and id,
+// and a copy is in another backing index.
 type Elastic struct {
 	Remote
 	TLS *tls.Config
 }
 
 const elasticPage = 5000
+
+var elasticOrder = []any{
+	map[string]any{"@timestamp": map[string]any{"order": "asc", "numeric_type": "date_nanos"}},
+	map[string]any{"event.id": map[string]any{"order": "asc", "unmapped_type": "keyword"}},
+	map[string]any{"mcpsiem.revision": map[string]any{"order": "asc", "missing": "_first", "unmapped_type": "long"}},
+	map[string]any{"_index": "asc"},
+}
 
 // Keys implements Source.
 func (s Elastic) Keys(ctx context.Context, kind Kind, from, to time.Time) iter.Seq2[string, error] {
@@ -323,8 +335,8 @@ func (s Elastic) Keys(ctx context.Context, kind Kind, from, to time.Time) iter.S
 		var after []any
 		for {
 			filter := []any{map[string]any{"range": map[string]any{"@timestamp": map[string]any{"gte": from.UTC().Format(time.RFC3339Nano), "lte": to.UTC().Format(time.RFC3339Nano)}}}}
-			query := map[string]any{"size": elasticPage, "_source": []string{"event.id", "mcpsiem.finding.id", "mcpsiem.finding.revision"},
-				"query": map[string]any{"bool": map[string]any{"filter": filter}}, "sort": []any{map[string]any{"@timestamp": "asc"}, map[string]any{"event.id": "asc"}}}
+			query := map[string]any{"size": elasticPage, "_source": false, "track_total_hits": false,
+				"query": map[string]any{"bool": map[string]any{"filter": filter}}, "sort": elasticOrder}
 			if after != nil {
 				query["search_after"] = after
 			}
@@ -344,7 +356,7 @@ func (s Elastic) Keys(ctx context.Context, kind Kind, from, to time.Time) iter.S
 				return
 			}
 			for _, h := range hits {
-				finding := strings.Contains(h.Index, "finding")
+				finding := strings.Contains(h.Index, "mcpsiem.finding-")
 				if finding != (kind == Findings) {
 					continue
 				}

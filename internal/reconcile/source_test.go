@@ -127,11 +127,12 @@ func TestSplunkIsAsked(t *testing.T) {
 
 func TestElasticIsAsked(t *testing.T) {
 	total := elasticPage + 3
-	bad := ""
+	bad, auth := "", ""
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var q struct {
 			After []any `json:"search_after"`
 		}
+		auth = r.Header.Get("Authorization")
 		if json.NewDecoder(r.Body).Decode(&q) != nil || r.URL.Path != "/logs-mcpsiem.*/_search" {
 			w.WriteHeader(400)
 			return
@@ -146,7 +147,7 @@ func TestElasticIsAsked(t *testing.T) {
 		}
 		hits := []any{}
 		for i := start; i < min(start+elasticPage, total); i++ {
-			index := ".ds-logs-mcpsiem.event-default-1"
+			index := ".ds-logs-mcpsiem.event-findings-1"
 			if i%10 == 0 {
 				index = ".ds-logs-mcpsiem.finding-default-1"
 			}
@@ -155,7 +156,8 @@ func TestElasticIsAsked(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"hits": map[string]any{"hits": hits}})
 	}))
 	defer s.Close()
-	src := Elastic{Remote: Remote{Endpoint: s.URL}}
+	t.Setenv("ELASTIC_KEY", "id:key")
+	src := Elastic{Remote: Remote{Endpoint: s.URL, APIKey: sink.Secret{Env: "ELASTIC_KEY"}}}
 	events, err := keysOf(t, src, Events)
 	if err != nil {
 		t.Fatal(err)
@@ -163,6 +165,9 @@ func TestElasticIsAsked(t *testing.T) {
 	findings, err := keysOf(t, src, Findings)
 	if err != nil || len(events)+len(findings) != total || findings[0] != id(0) {
 		t.Errorf("%d events, %d findings, %v", len(events), len(findings), err)
+	}
+	if auth != "ApiKey aWQ6a2V5" {
+		t.Errorf("says who it is by %q", auth)
 	}
 	for _, bad = range []string{`{"timed_out":true}`, `{"_shards":{"failed":1}}`, `<html>`} {
 		if _, err := keysOf(t, src, Events); err == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/mcpsiem/mcpsiem/internal/store"
+	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
 
 // slot is one place in the pool: a connection, if open, and the blocks that are sent over it. Whoever holds the slot owns them.
@@ -97,7 +98,7 @@ func (e *chExporter) checkSchema(ctx context.Context, c *ch.Client) error {
 		return classify("read the schema's version", err)
 	}
 	if err := store.CompareSchema(applied); err != nil {
-		return fmt.Errorf("%w: %w", errSchema, err)
+		return streams.WithReason(fmt.Errorf("%w: %w", errSchema, err), "schema")
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/finding"
+	"github.com/mcpsiem/mcpsiem/internal/sink"
 	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
 
@@ -26,6 +27,7 @@ type chExporter struct {
 	log       *zap.Logger
 	telemetry *telemetry
 	slots     chan *slot
+	say       *sink.Complaints
 }
 
 func newExporter(set exporter.Settings, cfg *Config) (*chExporter, error) {
@@ -42,14 +44,15 @@ func newExporter(set exporter.Settings, cfg *Config) (*chExporter, error) {
 
 // start connects once. A wrong schema or account is an error now, since waiting does not mend it; a server that is away is waited for by the
 // sender, who keeps what it could not store.
-func (e *chExporter) start(ctx context.Context, _ component.Host) error {
+func (e *chExporter) start(ctx context.Context, host component.Host) error {
+	e.say = sink.NewComplaints(e.log, host, "ClickHouse")
 	s := <-e.slots
 	defer func() { e.slots <- s }()
 	err := e.connect(ctx, s)
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errSchema) || consumererror.IsPermanent(err):
+	case errors.Is(err, errSchema) || errors.Is(err, errMisconfigured) || consumererror.IsPermanent(err):
 		return fmt.Errorf("cannot start the clickhouse exporter: %w", err)
 	}
 	e.log.Warn("ClickHouse does not answer yet; batches wait", zap.Error(err))
@@ -64,8 +67,19 @@ func (e *chExporter) shutdown(context.Context) error {
 	return nil
 }
 
-// consume stores a batch and returns when it is durable.
+// consume stores a batch and returns when it is durable. An error that is not permanent means that the batch waits in the stream.
 func (e *chExporter) consume(ctx context.Context, ld plog.Logs) error {
+	err := e.take(ctx, ld)
+	switch {
+	case err == nil:
+		e.say.Works()
+	case ctx.Err() == nil && !consumererror.IsPermanent(err):
+		e.say.Fails(err)
+	}
+	return err
+}
+
+func (e *chExporter) take(ctx context.Context, ld plog.Logs) error {
 	var s *slot
 	select {
 	case s = <-e.slots:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -466,9 +467,15 @@ func TestErrorsAreClassified(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	for _, c := range []proto.Error{proto.ErrUnknownTable, proto.ErrUnknownDatabase, proto.ErrNoSuchColumnInTable, proto.ErrTypeMismatch, proto.ErrCannotParseText,
-		proto.ErrAuthenticationFailed, proto.ErrAccessDenied, proto.ErrReadonly, proto.ErrIncorrectData, proto.ErrSyntaxError} {
+	for _, c := range []proto.Error{proto.ErrTypeMismatch, proto.ErrCannotParseText, proto.ErrViolatedConstraint, proto.ErrIncorrectData, proto.ErrSyntaxError} {
 		f(c, true)
+	}
+	for _, c := range []proto.Error{proto.ErrAuthenticationFailed, proto.ErrWrongPassword, proto.ErrUnknownUser, proto.ErrRequiredPassword, proto.ErrIPAddressNotAllowed, proto.ErrAccessDenied,
+		proto.ErrReadonly, proto.ErrUnknownTable, proto.ErrUnknownDatabase, proto.ErrNoSuchColumnInTable, proto.ErrUnknownIdentifier, proto.ErrUnknownSetting} {
+		f(c, false)
+		if err := classify("insert", &ch.Exception{Code: c}); !errors.Is(err, errMisconfigured) || streams.Reason(err) != fmt.Sprintf("clickhouse_%d", int(c)) {
+			t.Errorf("%s: %v", c, err)
+		}
 	}
 	for _, c := range []proto.Error{proto.ErrTooManyParts, proto.ErrMemoryLimitExceeded, proto.ErrNetworkError, proto.ErrSocketTimeout, proto.ErrTimeoutExceeded, proto.ErrTableIsReadOnly,
 		proto.ErrNotEnoughSpace, proto.ErrCannotWriteToFileDescriptor, proto.ErrTooManySimultaneousQueries, proto.ErrAborted, proto.ErrQueryWasCancelled, proto.ErrQuotaExceeded, proto.ErrNoZookeeper} {
@@ -503,11 +510,51 @@ func TestServerErrors(t *testing.T) {
 			t.Errorf("after %s: %v", mend, err)
 		}
 	}
-	f("RENAME TABLE mcpsiem.events TO mcpsiem.away", "RENAME TABLE mcpsiem.away TO mcpsiem.events", true)
-	f("ALTER TABLE mcpsiem.events RENAME COLUMN os_user TO away", "ALTER TABLE mcpsiem.events RENAME COLUMN away TO os_user", true)
+	f("RENAME TABLE mcpsiem.events TO mcpsiem.away", "RENAME TABLE mcpsiem.away TO mcpsiem.events", false)
+	f("ALTER TABLE mcpsiem.events RENAME COLUMN os_user TO away", "ALTER TABLE mcpsiem.events RENAME COLUMN away TO os_user", false)
 	f("ALTER TABLE mcpsiem.events ADD CONSTRAINT no CHECK tool != 'PLANTED'", "ALTER TABLE mcpsiem.events DROP CONSTRAINT no", true)
 	truncate(t, "events")
 	f("ALTER TABLE mcpsiem.events MODIFY SETTING max_parts_in_total = 0", "ALTER TABLE mcpsiem.events RESET SETTING max_parts_in_total", false)
+}
+
+// A password that is rotated while the exporter runs: batches wait, and are stored when its file has the new one.
+func TestPasswordIsRotated(t *testing.T) {
+	truncate(t, "events")
+	admin := storetest.Open(t, chdb.UserAdmin)
+	path := filepath.Join(t.TempDir(), "password")
+	write := func(password string) {
+		if err := os.WriteFile(path, []byte(password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := testConfig()
+	right := string(cfg.Password)
+	cfg.Password, cfg.PasswordFile, cfg.Connections = "", path, 1
+	write(right)
+	e := newTestExporter(t, cfg)
+	ld := logsOf(event.Event{Time: time.Now().UnixNano(), Fields: event.Fields{ID: event.SourceID("x")}})
+	// An error ends the connection, so that the next batch makes one.
+	if err := admin.Exec(t.Context(), "RENAME TABLE mcpsiem.events TO mcpsiem.away"); err != nil {
+		t.Fatal(err)
+	}
+	err := e.ConsumeLogs(t.Context(), ld)
+	if merr := admin.Exec(t.Context(), "RENAME TABLE mcpsiem.away TO mcpsiem.events"); merr != nil {
+		t.Fatal(merr)
+	}
+	if err == nil {
+		t.Fatal("stored without a table")
+	}
+	write("rotated")
+	if err := e.ConsumeLogs(t.Context(), ld); !errors.Is(err, errMisconfigured) || consumererror.IsPermanent(err) || !strings.Contains(err.Error(), "password_file") {
+		t.Errorf("wrong password: %v", err)
+	}
+	write(right)
+	if err := e.ConsumeLogs(t.Context(), ld); err != nil {
+		t.Error(err)
+	}
+	if n := count(t, "SELECT count() FROM events"); n != 1 {
+		t.Errorf("%d rows", n)
+	}
 }
 
 func TestStartRefusesWrongSchemaAndAccount(t *testing.T) {

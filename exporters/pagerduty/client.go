@@ -78,44 +78,48 @@ func (c *client) send(ctx context.Context, call func(context.Context)) error {
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, answerKey{}, &n), c.timeout)
 	defer cancel()
 	call(ctx)
-	err, outcome := n.judge()
+	outcome, err := n.judge()
 	c.tel.Request(ctx, n.sent, n.sent, time.Since(start), outcome)
 	return err
 }
 
+// errKey says nothing of the event: it waits until the key is mended.
+var errKey = streams.WithReason(errors.New("the integration key belongs to no Events API V2 integration of this region: mend it in its file, which is read anew"), "pagerduty_routing_key")
+
 // judge says what an answer means. 202 is that PagerDuty took the event, not that it worked on it.
-func (n *noted) judge() (err error, outcome string) {
+func (n *noted) judge() (outcome string, err error) {
 	if n.err != nil {
-		return streams.WithReason(n.err, "unanswered"), "unanswered"
+		return "unanswered", streams.WithReason(n.err, "unanswered")
 	}
 	status := n.answer.Status
 	if status == 0 {
-		return errors.New("BUG: no request was made"), "none"
+		return "none", errors.New("BUG: no request was made")
 	}
 	reason := fmt.Sprintf("http_%d", status)
 	says := streams.WithReason(fmt.Errorf("PagerDuty answered HTTP %d", status), reason)
 	var body struct {
-		Status string   `json:"status"`
-		Errors []string `json:"errors"`
+		Status  string   `json:"status"`
+		Message string   `json:"message"`
+		Errors  []string `json:"errors"`
 	}
 	_ = json.Unmarshal(n.answer.Body, &body)
 	switch {
 	case status == http.StatusAccepted && body.Status == "success":
-		return nil, "ok"
+		return "ok", nil
 	case status == http.StatusTooManyRequests:
-		return sink.Again(says, reason, n.answer.After, true), reason
+		return reason, sink.Again(says, reason, n.answer.After, true)
 	case status == http.StatusRequestTimeout, status >= 500:
-		return sink.Again(says, reason, n.answer.After, false), reason
+		return reason, sink.Again(says, reason, n.answer.After, false)
 	case status == http.StatusBadRequest:
-		for _, x := range body.Errors {
+		for _, x := range append(body.Errors, body.Message) {
 			if x = strings.ToLower(x); strings.Contains(x, "routing_key") || strings.Contains(x, "routing key") {
-				return &refusal{"pagerduty_routing_key"}, "pagerduty_routing_key"
+				return "pagerduty_routing_key", errKey
 			}
 		}
-		return &refusal{"pagerduty_400"}, reason
+		return reason, &refusal{"pagerduty_400"}
 	case status == http.StatusRequestEntityTooLarge:
-		return &refusal{"pagerduty_413"}, reason
+		return reason, &refusal{"pagerduty_413"}
 	}
 	// A 2xx that is not PagerDuty's, a redirection, a refusal of a proxy: the operator has to look.
-	return streams.WithReason(fmt.Errorf("what answers is not PagerDuty's Events API (HTTP %d): look at region, endpoint and proxies", status), "not_pagerduty"), "not_pagerduty"
+	return "not_pagerduty", streams.WithReason(fmt.Errorf("what answers is not PagerDuty's Events API (HTTP %d): look at region, endpoint and proxies", status), "not_pagerduty")
 }

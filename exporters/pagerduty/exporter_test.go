@@ -382,11 +382,25 @@ func TestAnswers(t *testing.T) {
 	f("redirection", F(307), 1, "not_pagerduty", 0)
 	f("400", F(400), 1, "permanent pagerduty_400", 0)
 	f("413", F(413), 1, "permanent pagerduty_413", 0)
+}
 
+// A key that was rotated holds its findings, and they come when its file has the new one.
+func TestKeyIsRotated(t *testing.T) {
 	s := pagerdutytest.New(t)
-	e := open(t, config(t, s.URL, func(c *Config) { c.RoutingKey = keyFile(t, strings.Repeat("x", 32)) }), nil)
-	if err := e.consume(context.Background(), batch(raised(1, 1))); streams.Reason(err) != "pagerduty_routing_key" || !streams.Permanent(err) {
+	path := filepath.Join(t.TempDir(), "key")
+	write := func(key string) {
+		if err := os.WriteFile(path, []byte(key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(strings.Repeat("x", 32))
+	e := open(t, config(t, s.URL, func(c *Config) { c.RoutingKey = sink.Secret{File: path} }), nil)
+	if err := e.consume(context.Background(), batch(raised(1, 1))); streams.Reason(err) != "pagerduty_routing_key" || streams.Permanent(err) {
 		t.Errorf("wrong key: %v", err)
+	}
+	write(pagerdutytest.Key)
+	if err := e.consume(context.Background(), batch(raised(1, 1))); err != nil || actions(s) != "trigger 3e9" {
+		t.Errorf("%v, %s", err, actions(s))
 	}
 }
 

@@ -280,9 +280,7 @@ func newLake(t *testing.T, answer func(int, [][]byte) int) *lake {
 		b, _ := io.ReadAll(body)
 		var events [][]byte
 		if r.Header.Get("Content-Type") == "application/json" {
-			for _, e := range decodeArray(t, b) {
-				events = append(events, e)
-			}
+			events = append(events, decodeArray(t, b)...)
 		} else {
 			events = bytes.Split(bytes.TrimSuffix(b, []byte{'\n'}), []byte{'\n'})
 		}

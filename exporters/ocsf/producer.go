@@ -121,7 +121,7 @@ func (t *producer) deliver(ctx context.Context, events []output, done func(*outp
 			case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.InvalidRecord), errors.Is(err, kerr.RecordListTooLarge):
 				refuse(ev, "kafka_"+word(err))
 			case failed == nil:
-				failed = streams.WithReason(fmt.Errorf("Kafka did not take events: %w", err), "kafka_"+word(err))
+				failed = streams.WithReason(fmt.Errorf("events were not taken by Kafka: %w", err), "kafka_"+word(err))
 			}
 		})
 	}

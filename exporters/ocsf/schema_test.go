@@ -242,6 +242,7 @@ func TestEventsAreValidOCSF(t *testing.T) {
 		c := m.classOf(rec)
 		if c == nil {
 			t.Fatalf("no class for %s", e.Name)
+			return
 		}
 		seen[c.name]++
 		ev := decode(t, c.encode(nil, rec, true))

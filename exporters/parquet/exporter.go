@@ -172,7 +172,7 @@ func (e *parquetExporter) complain(err error) {
 		e.log.Error("Parquet files cannot be written; records wait in the stream", zap.Error(err))
 	}
 	e.broken = true
-	componentstatus.ReportStatus(e.host, componentstatus.NewRecoverableErrorEvent(errors.New("Parquet files cannot be written")))
+	componentstatus.ReportStatus(e.host, componentstatus.NewRecoverableErrorEvent(errors.New("cannot write Parquet files")))
 }
 
 func (e *parquetExporter) works() {

@@ -233,7 +233,7 @@ func (e *slackExporter) send(ctx context.Context, m *message) error {
 		a, err := sink.Send(e.http, req)
 		outcome := "unanswered"
 		if err == nil {
-			err, outcome = e.judge(a, u)
+			outcome, err = e.judge(a, u)
 		}
 		e.tel.Request(ctx, len(body), len(body), time.Since(start), outcome)
 		return err
@@ -242,23 +242,23 @@ func (e *slackExporter) send(ctx context.Context, m *message) error {
 
 var errGone = streams.WithReason(errors.New("the channel is archived (410): nothing is posted until the URL is another, or mcpsiem starts again"), "http_410")
 
-func (e *slackExporter) judge(a sink.Answer, u string) (err error, outcome string) {
+func (e *slackExporter) judge(a sink.Answer, u string) (outcome string, err error) {
 	reason := "http_" + strconv.Itoa(a.Status)
-	says := streams.WithReason(fmt.Errorf("Slack answered HTTP %d", a.Status), reason)
+	says := streams.WithReason(fmt.Errorf("the answer of Slack is HTTP %d", a.Status), reason)
 	switch {
 	case a.Status >= 200 && a.Status < 300:
-		return nil, "ok"
+		return "ok", nil
 	case a.Status == http.StatusTooManyRequests:
-		return sink.Again(says, reason, max(a.After, e.cfg.Interval), true), reason
+		return reason, sink.Again(says, reason, max(a.After, e.cfg.Interval), true)
 	case a.Status >= 500, a.Status == http.StatusRequestTimeout:
-		return sink.Again(says, reason, a.After, false), reason
+		return reason, sink.Again(says, reason, a.After, false)
 	case a.Status == http.StatusGone:
 		e.mu.Lock()
 		e.gone = u
 		e.mu.Unlock()
-		return errGone, reason
+		return reason, errGone
 	case a.Status == http.StatusBadRequest, a.Status == http.StatusRequestEntityTooLarge, a.Status == http.StatusUnprocessableEntity:
-		return &refusal{"slack_" + strconv.Itoa(a.Status)}, reason
+		return reason, &refusal{"slack_" + strconv.Itoa(a.Status)}
 	}
-	return says, reason // the URL is not Slack's, or no longer: the operator has to look, the findings wait
+	return reason, says // the URL is not Slack's, or no longer: the operator has to look, the findings wait
 }

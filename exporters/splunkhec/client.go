@@ -193,7 +193,7 @@ func classify(err error) error {
 		err = errors.New("no answer in time")
 	case errors.As(err, &cert):
 		reason = "tls"
-		err = errors.New("Splunk's certificate is not trusted: set tls.ca_file, or tls.server_name_override")
+		err = errors.New("its certificate is not trusted: set tls.ca_file, or tls.server_name_override")
 	}
 	return sink.Again(err, reason, 0, true)
 }

@@ -219,7 +219,7 @@ func (w *worker) awaitToken(ctx context.Context, d *delivery, token string, left
 				return nil
 			case newChannel:
 				w.client.forget(token)
-				return streams.WithReason(errors.New("Splunk no longer knows the acknowledgement channel"), "ack_channel")
+				return streams.WithReason(errors.New("the acknowledgement channel is no longer known to Splunk"), "ack_channel")
 			case misconfigured, badEvent:
 				w.client.forget(token)
 				return &misconfiguration{fmt.Errorf("cannot ask for acknowledgements: %w", r.err())}
@@ -244,7 +244,7 @@ func (w *worker) awaitToken(ctx context.Context, d *delivery, token string, left
 			w.client.forget(token)
 			w.tel.Retried(ctx, "ack_timeout")
 			w.log.Warn("Splunk did not acknowledge in time; the events are sent again", zap.Int("requests", len(left)), zap.Duration("waited", w.cfg.Ack.Timeout))
-			return streams.WithReason(errors.New("Splunk did not acknowledge in time"), "ack_timeout")
+			return streams.WithReason(errors.New("no acknowledgement by Splunk in time"), "ack_timeout")
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (e *hecExporter) check(ctx context.Context, c *client) error {
 			if i < len(e.targets)-1 {
 				name = fmt.Sprintf("the token of targets[%d]", i)
 			}
-			return fmt.Errorf("Splunk at %s refuses %s: %w", e.cfg.Endpoint, name, r.err())
+			return fmt.Errorf("%s is refused by Splunk at %s: %w", name, e.cfg.Endpoint, r.err())
 		}
 	}
 	return nil

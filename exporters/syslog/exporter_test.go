@@ -95,7 +95,6 @@ type collector struct {
 	format  string
 	mu      sync.Mutex
 	got     map[string]int
-	bad     int
 	done    sync.WaitGroup
 }
 

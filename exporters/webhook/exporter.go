@@ -222,31 +222,31 @@ func (e *webhookExporter) post(ctx context.Context, c credentials, ch []item) er
 	a, err := sink.Send(e.http, req)
 	outcome := "unanswered"
 	if err == nil {
-		err, outcome = e.judge(a)
+		outcome, err = e.judge(a)
 	}
 	e.tel.Request(ctx, len(b), len(b), time.Since(now), outcome)
 	return err
 }
 
-func (e *webhookExporter) judge(a sink.Answer) (err error, outcome string) {
+func (e *webhookExporter) judge(a sink.Answer) (outcome string, err error) {
 	if a.Status >= 200 && a.Status < 300 {
-		return nil, "ok"
+		return "ok", nil
 	}
 	reason := fmt.Sprintf("http_%d", a.Status)
 	says := streams.WithReason(fmt.Errorf("the webhook answered HTTP %d", a.Status), reason)
 	switch {
 	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusServiceUnavailable:
-		return sink.Again(says, reason, a.After, true), reason
+		return reason, sink.Again(says, reason, a.After, true)
 	case a.Status >= 500, a.Status == http.StatusRequestTimeout, a.Status == http.StatusTooEarly:
-		return sink.Again(says, reason, a.After, false), reason
+		return reason, sink.Again(says, reason, a.After, false)
 	case a.Status == http.StatusGone:
 		e.gone.Store(true)
-		return errGone, reason
+		return reason, errGone
 	case a.Status < 400, a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden, a.Status == http.StatusNotFound, a.Status == http.StatusMethodNotAllowed, a.Status == http.StatusProxyAuthRequired:
 		if e.cfg.OnMisconfigured == deadLetter {
-			return &refusal{"webhook_" + strconv.Itoa(a.Status), true}, reason
+			return reason, &refusal{"webhook_" + strconv.Itoa(a.Status), true}
 		}
-		return says, reason
+		return reason, says
 	}
-	return &refusal{"webhook_" + strconv.Itoa(a.Status), false}, reason
+	return reason, &refusal{"webhook_" + strconv.Itoa(a.Status), false}
 }

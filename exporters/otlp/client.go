@@ -17,6 +17,8 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -40,8 +42,9 @@ const (
 )
 
 type client interface {
-	// send returns an error marked sink.Again if the same request may succeed later.
+	// send and measure return an error marked sink.Again if the same request may succeed later.
 	send(ctx context.Context, ld plog.Logs) (v verdict, reason string, sent int, err error)
+	measure(ctx context.Context, md pmetric.Metrics) (v verdict, reason string, sent int, err error)
 	close()
 }
 
@@ -76,7 +79,7 @@ func newClient(ctx context.Context, cfg *Config) (client, error) {
 	if err != nil {
 		return nil, errors.New("endpoint is no address that gRPC can use")
 	}
-	return &grpcClient{cfg: cfg, conn: conn, logs: plogotlp.NewGRPCClient(conn)}, nil
+	return &grpcClient{cfg: cfg, conn: conn, logs: plogotlp.NewGRPCClient(conn), metrics: pmetricotlp.NewGRPCClient(conn)}, nil
 }
 
 type httpClient struct {
@@ -91,6 +94,27 @@ func (c *httpClient) send(ctx context.Context, ld plog.Logs) (verdict, string, i
 	if err != nil {
 		return refused, "otlp_marshal", 0, nil
 	}
+	return c.post(ctx, "/v1/logs", body, func(answer []byte) (rejected int64, err error) {
+		r := plogotlp.NewExportResponse()
+		err = r.UnmarshalProto(answer)
+		return r.PartialSuccess().RejectedLogRecords(), err
+	})
+}
+
+func (c *httpClient) measure(ctx context.Context, md pmetric.Metrics) (verdict, string, int, error) {
+	body, err := pmetricotlp.NewExportRequestFromMetrics(md).MarshalProto()
+	if err != nil {
+		return refused, "otlp_marshal", 0, nil
+	}
+	return c.post(ctx, "/v1/metrics", body, func(answer []byte) (rejected int64, err error) {
+		r := pmetricotlp.NewExportResponse()
+		err = r.UnmarshalProto(answer)
+		return r.PartialSuccess().RejectedDataPoints(), err
+	})
+}
+
+// post makes one request. read says how much was rejected of what an answer with 200 is about.
+func (c *httpClient) post(ctx context.Context, path string, body []byte, read func([]byte) (int64, error)) (verdict, string, int, error) {
 	if c.cfg.Compression == gzipped {
 		var b bytes.Buffer
 		z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
@@ -100,7 +124,7 @@ func (c *httpClient) send(ctx context.Context, ld plog.Logs) (verdict, string, i
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.cfg.Endpoint, "/")+"/v1/logs", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.cfg.Endpoint, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return operators, "otlp_endpoint", 0, nil
 	}
@@ -124,11 +148,11 @@ func (c *httpClient) send(ctx context.Context, ld plog.Logs) (verdict, string, i
 	reason := "http_" + strconv.Itoa(resp.StatusCode)
 	switch s := resp.StatusCode; {
 	case s == http.StatusOK && err == nil:
-		r := plogotlp.NewExportResponse()
-		if len(answer) > 0 && r.UnmarshalProto(answer) != nil {
+		rejected, err := read(answer)
+		if err != nil {
 			return operators, "otlp_no_answer", len(body), nil // a page of a proxy, say
 		}
-		if r.PartialSuccess().RejectedLogRecords() > 0 {
+		if rejected > 0 {
 			return partly, "otlp_partial", len(body), nil
 		}
 		return accepted, "ok", len(body), nil
@@ -141,14 +165,36 @@ func (c *httpClient) send(ctx context.Context, ld plog.Logs) (verdict, string, i
 }
 
 type grpcClient struct {
-	cfg  *Config
-	conn *grpc.ClientConn
-	logs plogotlp.GRPCClient
+	cfg     *Config
+	conn    *grpc.ClientConn
+	logs    plogotlp.GRPCClient
+	metrics pmetricotlp.GRPCClient
 }
 
 func (c *grpcClient) close() { _ = c.conn.Close() }
 
 func (c *grpcClient) send(ctx context.Context, ld plog.Logs) (verdict, string, int, error) {
+	return c.call(ctx, (&plog.ProtoMarshaler{}).LogsSize(ld), func(ctx context.Context) (int64, error) {
+		r, err := c.logs.Export(ctx, plogotlp.NewExportRequestFromLogs(ld))
+		if err != nil {
+			return 0, err
+		}
+		return r.PartialSuccess().RejectedLogRecords(), nil
+	})
+}
+
+func (c *grpcClient) measure(ctx context.Context, md pmetric.Metrics) (verdict, string, int, error) {
+	return c.call(ctx, (&pmetric.ProtoMarshaler{}).MetricsSize(md), func(ctx context.Context) (int64, error) {
+		r, err := c.metrics.Export(ctx, pmetricotlp.NewExportRequestFromMetrics(md))
+		if err != nil {
+			return 0, err
+		}
+		return r.PartialSuccess().RejectedDataPoints(), nil
+	})
+}
+
+// call makes one request of size bytes. export says how much was rejected.
+func (c *grpcClient) call(ctx context.Context, size int, export func(context.Context) (int64, error)) (verdict, string, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	for name, h := range c.cfg.Headers {
@@ -158,10 +204,9 @@ func (c *grpcClient) send(ctx context.Context, ld plog.Logs) (verdict, string, i
 		}
 		ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(name), v)
 	}
-	size := (&plog.ProtoMarshaler{}).LogsSize(ld)
-	r, err := c.logs.Export(ctx, plogotlp.NewExportRequestFromLogs(ld))
+	rejected, err := export(ctx)
 	if err == nil {
-		if r.PartialSuccess().RejectedLogRecords() > 0 {
+		if rejected > 0 {
 			return partly, "otlp_partial", size, nil
 		}
 		return accepted, "ok", size, nil

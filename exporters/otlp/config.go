@@ -20,6 +20,10 @@ type Config struct {
 	Protocol string `mapstructure:"protocol"` // http (protobuf) or grpc; default http
 	// Headers go with each request; their values are secrets or plain texts that are no secret.
 	Headers map[string]Header `mapstructure:"headers"`
+	// Signals are what goes: logs, metrics or both; default logs.
+	Signals []string `mapstructure:"signals"`
+	// MaxSeries bounds the combinations of attributes of one metric; what comes beyond is counted as one more, otel.metric.overflow. Default 2000.
+	MaxSeries int `mapstructure:"max_series"`
 	// Message says whether the redacted JSON-RPC message goes as the record's body; default true.
 	Message     bool                   `mapstructure:"message"`
 	Service     string                 `mapstructure:"service"`     // resource attribute service.name; default mcpsiem
@@ -53,10 +57,11 @@ func (h Header) read() (string, error) {
 const (
 	protocolHTTP, protocolGRPC = "http", "grpc"
 	gzipped, none              = "gzip", "none"
+	signalLogs, signalMetrics  = "logs", "metrics"
 )
 
 func newDefaultConfig() *Config {
-	return &Config{Protocol: protocolHTTP, Message: true, Service: "mcpsiem", Compression: gzipped, MaxRecords: 500, MaxBytes: 3 << 20, Timeout: 30 * time.Second, Retry: sink.NewRetryConfig()}
+	return &Config{Protocol: protocolHTTP, Signals: []string{signalLogs}, MaxSeries: 2000, Message: true, Service: "mcpsiem", Compression: gzipped, MaxRecords: 500, MaxBytes: 3 << 20, Timeout: 30 * time.Second, Retry: sink.NewRetryConfig()}
 }
 
 // Validate checks what can be checked without the other side.
@@ -69,8 +74,8 @@ func (c *Config) Validate() error {
 		switch {
 		case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "":
 			bad("endpoint must be a base URL without credentials, e.g. https://otlp.example.com:4318")
-		case strings.HasSuffix(u.Path, "/v1/logs"):
-			bad("endpoint must be the base URL, without /v1/logs")
+		case strings.HasSuffix(u.Path, "/v1/logs"), strings.HasSuffix(u.Path, "/v1/metrics"):
+			bad("endpoint must be the base URL, without /v1/logs or /v1/metrics")
 		}
 	case protocolGRPC:
 		if _, _, err := net.SplitHostPort(c.Endpoint); err != nil || strings.Contains(c.Endpoint, "/") {
@@ -78,6 +83,17 @@ func (c *Config) Validate() error {
 		}
 	default:
 		bad("protocol must be http or grpc")
+	}
+	if len(c.Signals) == 0 {
+		bad("signals: name logs, metrics or both")
+	}
+	for _, s := range c.Signals {
+		if s != signalLogs && s != signalMetrics {
+			bad("signals: must be logs or metrics")
+		}
+	}
+	if c.MaxSeries < 1 || c.MaxSeries > 1_000_000 {
+		bad("max_series must be 1 to 1,000,000")
 	}
 	for name, h := range c.Headers {
 		set := 0

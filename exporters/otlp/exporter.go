@@ -1,19 +1,23 @@
-// Package otlp is the exporter that gives records as OTLP logs to any backend of OpenTelemetry, and answers for each of them.
+// Package otlp is the exporter that gives records as OTLP logs, and metrics of them, to any backend of OpenTelemetry, and answers for each of them.
 package otlp
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.uber.org/zap"
 
+	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/sink"
 	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
@@ -27,6 +31,8 @@ type otlpExporter struct {
 	gate   sink.Gate
 	client client
 	host   component.Host
+	totals *totals // nil: no metrics
+	logs   bool
 
 	mu     sync.Mutex
 	said   time.Time // when a complaint was last logged
@@ -42,7 +48,11 @@ func newExporter(set exporter.Settings, cfg *Config) (*otlpExporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &otlpExporter{cfg: cfg, log: set.Logger, tel: tel, filter: filter, done: sink.NewConfirmed(0)}, nil
+	e := &otlpExporter{cfg: cfg, log: set.Logger, tel: tel, filter: filter, done: sink.NewConfirmed(0), logs: slices.Contains(cfg.Signals, signalLogs)}
+	if slices.Contains(cfg.Signals, signalMetrics) {
+		e.totals = newTotals(cfg.MaxSeries, time.Now())
+	}
+	return e, nil
 }
 
 func (e *otlpExporter) start(ctx context.Context, host component.Host) (err error) {
@@ -51,6 +61,12 @@ func (e *otlpExporter) start(ctx context.Context, host component.Host) (err erro
 		return fmt.Errorf("cannot start the otlp exporter: %w", err)
 	}
 	return nil
+}
+
+// resource says whose metrics they are. The instance tells the series of this process from those of others, and of its own earlier life.
+func (e *otlpExporter) resource(to pcommon.Map) {
+	to.PutStr("service.name", e.cfg.Service)
+	to.PutStr("service.instance.id", e.totals.instance)
 }
 
 func (e *otlpExporter) shutdown(context.Context) error {
@@ -101,8 +117,16 @@ func (e *otlpExporter) consume(ctx context.Context, ld plog.Logs) error {
 	var refusals sink.Refusals
 	var sizer plog.ProtoMarshaler
 	var requests []*request
+	var messages []message
 	skipped := 0
+	origin, _ := streams.OriginFrom(ctx)
 	for rec := range sink.NewReader(e.filter, e.tel).Read(ctx, ld) {
+		if e.totals != nil {
+			messages = measured(messages, origin.Stream, rec)
+		}
+		if !e.logs {
+			continue
+		}
 		if batch.Has(rec) {
 			skipped++
 			continue
@@ -133,7 +157,7 @@ func (e *otlpExporter) consume(ctx context.Context, ld plog.Logs) error {
 				batch.Add(k)
 			}
 		case v == operators:
-			err = streams.WithReason(fmt.Errorf("%s does not take records (%s): check endpoint, protocol and headers", e.cfg.Endpoint, reason), reason)
+			err = e.operators(reason)
 		case v == partly || len(r.keys) == 1:
 			for _, i := range r.index {
 				refusals.Add(i, reason)
@@ -144,6 +168,11 @@ func (e *otlpExporter) consume(ctx context.Context, ld plog.Logs) error {
 		}
 	}
 	e.tel.Skipped(ctx, skipped)
+	if e.totals != nil && err == nil {
+		if err = e.count(ctx, messages); err == nil && !e.logs {
+			e.tel.Delivered(ctx, records(messages), true)
+		}
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			e.complain(err)
@@ -154,6 +183,54 @@ func (e *otlpExporter) consume(ctx context.Context, ld plog.Logs) error {
 	batch.Done()
 	refusals.Count(ctx, e.tel)
 	return refusals.Err(ld)
+}
+
+// measured adds what a record counts to the messages of its batch.
+func measured(messages []message, stream string, rec *sink.Record) []message {
+	var seq uint64
+	if v, ok := rec.Resource.Attributes().Get(event.AttrStreamSeq); ok && stream != "" {
+		seq = uint64(max(v.Int(), 0))
+	}
+	if n := len(messages); n == 0 || messages[n-1].seq != seq || seq == 0 {
+		messages = append(messages, message{stream: stream, seq: seq})
+	}
+	m := &messages[len(messages)-1]
+	m.records++
+	m.adds = append(m.adds, measure(rec)...)
+	return messages
+}
+
+func records(messages []message) (n int) {
+	for _, m := range messages {
+		n += m.records
+	}
+	return n
+}
+
+// count returns nil when the backend has the metrics of the messages, or has said that it takes no such points.
+func (e *otlpExporter) count(ctx context.Context, messages []message) error {
+	generation := e.totals.add(messages)
+	return e.totals.deliver(ctx, generation, e.resource, func(md pmetric.Metrics) error {
+		return sink.Retry(ctx, e.cfg.Retry, &e.gate, e.tel, func(ctx context.Context) error {
+			begin := time.Now()
+			v, reason, sent, err := e.client.measure(ctx, md)
+			e.tel.Request(ctx, sent, sent, time.Since(begin), reason)
+			switch {
+			case err != nil:
+				return err
+			case v == operators:
+				return e.operators(reason)
+			case v != accepted: // no loss: the next points of a series say all that these said
+				e.log.Warn("Metrics were refused; their next points say the same", zap.String("reason", reason))
+			}
+			return nil
+		})
+	})
+}
+
+// operators is the error for what only the operator can mend.
+func (e *otlpExporter) operators(reason string) error {
+	return streams.WithReason(fmt.Errorf("%s does not take records (%s): check endpoint, protocol and headers", e.cfg.Endpoint, reason), reason)
 }
 
 func (e *otlpExporter) send(ctx context.Context, r *request) (v verdict, reason string, err error) {

@@ -10,10 +10,10 @@ func audit() *Board {
 			stats(about{"Coverage", "Messages that taps numbered in the time range: stored, and missing from the numbering.", 10, 4}, "short", `
 				SELECT sum(t.stored) AS "stored messages", sum(greatest(toInt64(t.last - t.first + 1) - toInt64(t.stored), 0)) AS missing, round(sum(t.stored) / greatest(sum(t.stored) + missing, 1), 6) AS covered
 				FROM (SELECT tap_id, tap_epoch, min(tap_seq) AS first, max(greatest(tap_seq, lost_to)) AS last, count() AS stored
-				      FROM events WHERE $__timeFilter(ts) AND `+byTenant+` AND tap_seq > 0 GROUP BY tap_id, tap_epoch) AS t`),
+				      FROM events WHERE $__timeFilter(ts) AND `+byTenant+` AND tap_seq > 0 GROUP BY tap_id, tap_epoch) AS t`).OverrideByName("covered", in("percentunit")),
 			stats(about{"Sealed", "Leaves in the Merkle logs, and when the last checkpoint was signed.", 8, 4}, "short", `
-				SELECT sum(size) AS sealed, dateDiff('second', max(signed), now()) AS "seconds since the last checkpoint"
-				FROM (SELECT tenant, max(c.size) AS size, max(c.signed_at) AS signed FROM seal_checkpoints AS c WHERE `+byTenant+` GROUP BY tenant)`),
+				SELECT sum(size) AS sealed, if(count() = 0, NULL, dateDiff('second', max(signed), now())) AS "since the last checkpoint"
+				FROM (SELECT tenant, max(c.size) AS size, max(c.signed_at) AS signed FROM seal_checkpoints AS c WHERE `+byTenant+` GROUP BY tenant)`).OverrideByName("since the last checkpoint", in("s")),
 			stats(about{"Acts", "What people and the pipeline did, of which the audit of the audit is made.", 6, 4}, "short", `
 				SELECT count() AS acts, uniqExact(principal_id) AS actors `+acts),
 			rows(about{"Acts", "Who started, stopped, queried, exported, changed rules, retention, keys, holds, prices or allow-lists.", 24, 9}, `

@@ -11,7 +11,7 @@ func cost() *Board {
 			stats(about{"Spent", "In the time range, in the currency of the price list, and what it comes to in 30 days at this rate.", 8, 4}, "short", `
 				SELECT round(sum(cost_amount), 2) AS spent, round(spent / greatest(dateDiff('second', $__fromTime, $__toTime), 1) * 2592000, 2) AS "in 30 days" `+spent),
 			stats(about{"Tokens", "In the time range.", 16, 4}, "short", `
-				SELECT sum(tokens_arguments) AS arguments, sum(tokens_result) AS results, sum(tokens_definitions) AS definitions, round(sum(tokens_definitions) / greatest(`+tokens+`, 1), 3) AS "share of definitions" `+spent),
+				SELECT sum(tokens_arguments) AS arguments, sum(tokens_result) AS results, sum(tokens_definitions) AS definitions, round(sum(tokens_definitions) / greatest(`+tokens+`, 1), 3) AS "share of definitions" `+spent).OverrideByName("share of definitions", in("percentunit")),
 			series(about{"Spent", "By team.", 16, 8}, "short", true, `
 				SELECT $__timeInterval(ts) AS time, if(principal_team = '', 'no team', principal_team) AS team, sum(cost_amount) AS Value
 				`+spent+`

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -60,21 +62,112 @@ type board struct {
 		}
 	}
 	Time   struct{ From string }
-	Panels []struct {
-		ID          int
-		Type, Title string
-		Description string
-		GridPos     struct{ X, Y, W, H int }
-		Targets     []struct{ RefID, RawSQL string }
-		FieldConfig struct {
-			Overrides []struct {
-				Matcher    struct{ ID, Options string }
-				Properties []struct {
-					ID    string
-					Value any
+	Panels []panelJSON
+}
+
+type panelJSON struct {
+	ID          int
+	Type, Title string
+	Description string
+	GridPos     struct{ X, Y, W, H int }
+	Targets     []struct{ RefID, RawSQL string }
+	FieldConfig struct {
+		Overrides []struct {
+			Matcher    struct{ ID, Options string }
+			Properties []struct {
+				ID    string
+				Value any
+			}
+		}
+	}
+}
+
+// answer is what one query came to.
+type answer struct {
+	columns []string
+	types   []string // number, time, string, other
+	rows    [][]any
+}
+
+// kind is what Grafana makes of a column, by the data source's converters.
+func kind(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return "time"
+	case t.Kind() == reflect.String:
+		return "string"
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64, t.Kind() == reflect.Float32, t.Kind() == reflect.Float64:
+		return "number"
+	}
+	return "other"
+}
+
+// drawable complains of what a panel of its type cannot draw, or would draw without a word about what it lost: colours and links of columns that are not there, a
+// number that is none, points out of order.
+func drawable(t *testing.T, what string, p panelJSON, a answer) {
+	t.Helper()
+	some := false
+	for _, r := range a.rows {
+		for i, v := range r {
+			f, ok := v.(float64)
+			if ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+				t.Errorf("%s: %s is no number", what, a.columns[i])
+				return
+			}
+			rv := reflect.ValueOf(v)
+			some = some || rv.IsValid() && !(rv.Kind() == reflect.Pointer && rv.IsNil())
+		}
+	}
+	switch p.Type {
+	case "table":
+		for _, o := range p.FieldConfig.Overrides {
+			if !slices.Contains(a.columns, o.Matcher.Options) {
+				t.Errorf("%s: no column %s", what, o.Matcher.Options)
+			}
+		}
+		for _, url := range p.links() {
+			for _, f := range fieldsOf(url) {
+				if !slices.Contains(a.columns, f) {
+					t.Errorf("%s: a link needs the column %s", what, f)
 				}
 			}
 		}
+	case "stat":
+		if len(a.rows) != 1 || !some {
+			t.Errorf("%s: nothing to show", what)
+		}
+		if i := slices.IndexFunc(a.types, func(s string) bool { return s != "number" }); i >= 0 {
+			t.Errorf("%s: %s is a %s", what, a.columns[i], a.types[i])
+		}
+	case "timeseries", "state-timeline":
+		if a.types[0] != "time" {
+			t.Errorf("%s: the first column is a %s", what, a.types[0])
+			return
+		}
+		for i := 1; i < len(a.rows); i++ {
+			if a.rows[i][0].(time.Time).Before(a.rows[i-1][0].(time.Time)) {
+				t.Errorf("%s: not in order of time", what)
+				break
+			}
+		}
+		if slices.Contains(a.types, "string") && (a.columns[len(a.columns)-1] != "Value" || len(a.columns) != 3) {
+			t.Errorf("%s: columns %v; one text and Value are expected", what, a.columns)
+		}
+	case "barchart", "piechart":
+		if a.types[0] != "string" || slices.ContainsFunc(a.types[1:], func(s string) bool { return s != "number" }) {
+			t.Errorf("%s: columns %v", what, a.types)
+		}
+	case "nodeGraph":
+		for _, f := range map[bool][]string{true: {"id", "source", "target"}, false: {"id"}}[slices.Contains(a.columns, "source")] {
+			if !slices.Contains(a.columns, f) {
+				t.Errorf("%s: no column %s", what, f)
+			}
+		}
+	default:
+		t.Errorf("%s: nobody knows panels of type %s", what, p.Type)
 	}
 }
 
@@ -91,35 +184,45 @@ func parse(t *testing.T, b *Board) board {
 	return out
 }
 
-// A panel whose column was renamed would lose its links and colours without a word.
+// links are the addresses that cells of a panel lead to.
+func (p panelJSON) links() (urls []string) {
+	for _, o := range p.FieldConfig.Overrides {
+		for _, prop := range o.Properties {
+			if prop.ID == "links" {
+				for _, l := range prop.Value.([]any) {
+					urls = append(urls, l.(map[string]any)["url"].(string))
+				}
+			}
+		}
+	}
+	return urls
+}
+
+// A link must lead to a dashboard that has the variables which it sets.
 func TestLinksLeadSomewhere(t *testing.T) {
-	uids := map[string]bool{}
+	variables := map[string]map[string]bool{}
 	for _, b := range Boards() {
-		uids[b.Uid] = true
+		variables[b.Uid] = map[string]bool{}
+		for _, v := range parse(t, b).Templating.List {
+			variables[b.Uid][v.Name] = true
+		}
 	}
 	for _, b := range Boards() {
 		d := parse(t, b)
 		for _, p := range d.Panels {
-			for _, o := range p.FieldConfig.Overrides {
-				for _, prop := range o.Properties {
-					if prop.ID != "links" {
-						continue
-					}
-					for _, l := range prop.Value.([]any) {
-						url := l.(map[string]any)["url"].(string)
-						uid, _, _ := strings.Cut(strings.TrimPrefix(url, "/d/"), "?")
-						if !uids[uid] {
-							t.Errorf("%s, %s: no dashboard %s", d.Uid, p.Title, uid)
-						}
-						for _, f := range fieldsOf(url) {
-							if !strings.Contains(p.Targets[0].RawSQL, f) {
-								t.Errorf("%s, %s: the link needs a column %s", d.Uid, p.Title, f)
-							}
-						}
-					}
+			for _, url := range p.links() {
+				uid, query, _ := strings.Cut(strings.TrimPrefix(url, "/d/"), "?")
+				if variables[uid] == nil {
+					t.Errorf("%s, %s: no dashboard %s", d.Uid, p.Title, uid)
 				}
-				if o.Matcher.ID == "byName" && p.Type == "table" && !strings.Contains(p.Targets[0].RawSQL, o.Matcher.Options) {
-					t.Errorf("%s, %s: no column %s", d.Uid, p.Title, o.Matcher.Options)
+				for _, set := range strings.Split(query, "&") {
+					name, value, _ := strings.Cut(set, "=")
+					if n, ok := strings.CutPrefix(name, "var-"); ok && !variables[uid][n] {
+						t.Errorf("%s, %s: %s has no variable %s", d.Uid, p.Title, uid, n)
+					}
+					if strings.Contains(value, "__data") && !strings.HasSuffix(value, ":percentencode}") {
+						t.Errorf("%s, %s: %s breaks with a name that has & or + in it", d.Uid, p.Title, set)
+					}
 				}
 			}
 		}
@@ -160,28 +263,42 @@ func TestEveryQueryAnswers(t *testing.T) {
 		d    time.Duration
 	}
 	var times []took
-	ask := func(what, sql string, r dashtest.Range, vars map[string][]string) int {
+	ask := func(what, sql string, r dashtest.Range, vars map[string][]string) (a answer) {
 		sql, err := dashtest.Expand(sql, r, vars)
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
-			return 0
+			return a
 		}
 		start := time.Now()
 		rows, err := analyst.Query(ctx, sql)
 		if err != nil {
 			t.Errorf("%s: %v\n%s", what, err, sql)
-			return 0
+			return a
 		}
 		defer rows.Close()
-		n := 0
+		a.columns = rows.Columns()
+		for _, c := range rows.ColumnTypes() {
+			a.types = append(a.types, kind(c.ScanType()))
+		}
 		for rows.Next() {
-			n++
+			to := make([]any, len(a.columns))
+			for i, c := range rows.ColumnTypes() {
+				to[i] = reflect.New(c.ScanType()).Interface()
+			}
+			if err := rows.Scan(to...); err != nil {
+				t.Errorf("%s: %v", what, err)
+				return a
+			}
+			for i := range to {
+				to[i] = reflect.ValueOf(to[i]).Elem().Interface()
+			}
+			a.rows = append(a.rows, to)
 		}
 		if err := rows.Err(); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 		times = append(times, took{what, time.Since(start)})
-		return n
+		return a
 	}
 	for _, b := range Boards() {
 		d := parse(t, b)
@@ -198,17 +315,19 @@ func TestEveryQueryAnswers(t *testing.T) {
 		for _, v := range d.Templating.List {
 			has[v.Name] = true
 			if v.Type == "query" {
-				if n := ask(d.Uid+", variable "+v.Name, v.Query.(string), r, given); n == 0 {
-					t.Errorf("%s: variable %s has no values", d.Uid, v.Name)
+				if a := ask(d.Uid+", variable "+v.Name, v.Query.(string), r, given); len(a.rows) == 0 || !slices.Equal(a.types, []string{"string"}) {
+					t.Errorf("%s: variable %s has %d values of %v", d.Uid, v.Name, len(a.rows), a.types)
 				}
 			}
 		}
 		for _, p := range d.Panels {
 			for _, q := range p.Targets {
 				what := d.Uid + ", " + p.Title + " " + q.RefID
-				if n := ask(what, q.RawSQL, r, given); n == 0 {
+				a := ask(what, q.RawSQL, r, given)
+				if len(a.rows) == 0 {
 					t.Errorf("%s: no rows", what)
 				}
+				drawable(t, what, p, a)
 				for name, v := range choices {
 					if !has[name] || !strings.Contains(q.RawSQL, "$"+name) {
 						continue

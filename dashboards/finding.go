@@ -26,7 +26,7 @@ func finding() *Board {
 				FROM findings WHERE `+theFinding, column{name: "what to do", wrap: true}, column{name: "harmless when", wrap: true}, column{name: "references", wrap: true}),
 			rows(about{"Chain", "The events that are the evidence, in order, with what each is evidence of. Bodies are redacted.", 24, 10}, `
 				SELECT e.ts AS time, f.step AS step, toString(e.event_id) AS event_id, e.kind AS kind, e.method AS method, e.server AS server, e.tool AS tool, e.outcome AS outcome,
-				       f.evidence AS evidence, e.data_classes AS data_classes, mapKeys(e.signals) AS signals, substring(e.body, 1, 4000) AS body, e.principal_id AS principal_id
+				       f.evidence AS evidence, arrayStringConcat(e.data_classes, ', ') AS data, arrayStringConcat(mapKeys(e.signals), ', ') AS seen, substring(e.body, 1, 4000) AS body, e.principal_id AS principal_id
 				FROM (SELECT * FROM events WHERE `+aroundIt+` AND event_id IN (SELECT arrayJoin(event_ids) FROM findings WHERE `+theFinding+`)) AS e
 				INNER JOIN
 				(
@@ -37,7 +37,7 @@ func finding() *Board {
 		).
 		row("Around it",
 			rows(about{"The conversation's timeline", "All messages of the conversation from an hour before to an hour after, requests with their arguments, answers with their results.", 24, 10}, `
-				SELECT ts AS time, toString(event_id) AS event_id, direction, kind, method, server, tool, outcome, duration_ns / 1e6 AS ms, data_classes, mapKeys(signals) AS signals,
+				SELECT ts AS time, toString(event_id) AS event_id, direction, kind, method, server, tool, outcome, duration_ns / 1e6 AS ms, arrayStringConcat(data_classes, ', ') AS data, arrayStringConcat(mapKeys(signals), ', ') AS seen,
 				       event_id IN (SELECT arrayJoin(event_ids) FROM findings WHERE `+theFinding+`) AS evidence, substring(body, 1, 2000) AS body
 				FROM events WHERE `+aroundIt+` AND conversation_id != '' AND conversation_id = (SELECT conversation_id FROM findings WHERE `+theFinding+` LIMIT 1)
 				ORDER BY ts LIMIT 500`, colEvent, colServer, colTool, colOutcome, colMS, column{name: "body", inspection: true}),
@@ -47,7 +47,7 @@ func finding() *Board {
 				FROM events WHERE `+aroundIt+` AND event_id IN (SELECT arrayJoin(event_ids) FROM findings WHERE `+theFinding+`)
 				GROUP BY ALL ORDER BY events DESC`, colPrincipal, column{name: "verified", coloured: true}),
 			rows(about{"What the principal did before and after", "Calls of the same principal, on any server, from an hour before to an hour after.", 12, 7}, `
-				SELECT ts AS time, toString(event_id) AS event_id, server, tool, method, outcome, conversation_id
+				SELECT ts AS time, toString(event_id) AS event_id, server, tool, method, outcome, conversation_id, principal_id
 				FROM events WHERE `+aroundIt+` AND principal_id != '' AND principal_id = (SELECT principal_id FROM findings WHERE `+theFinding+` LIMIT 1) AND `+answers+`
 				ORDER BY ts LIMIT 500`, colEvent, colServer, colTool, colOutcome, colConverse),
 		).

@@ -14,8 +14,8 @@ func health() *Board {
 				LEFT JOIN (SELECT stream, sink, sum(records) AS dead FROM ledger WHERE sink != '' AND reason NOT IN ('replayed') AND $__timeFilter(published_at) GROUP BY stream, sink) AS d ON d.stream = p.stream AND d.sink = c.durable
 				GROUP BY stream, sink ORDER BY stream, sink`),
 			stats(about{"Time from tap to collector", "Of the events stored in the time range: from the moment that the tap saw the message to the collector's receipt.", 6, 5}, "ms", `
-				SELECT quantile(0.5)(toInt64(received) - toInt64(ts)) AS p50, quantile(0.99)(toInt64(received) - toInt64(ts)) AS p99
-				FROM (SELECT toUnixTimestamp64Milli(received) AS received, toUnixTimestamp64Milli(ts) AS ts FROM events WHERE $__timeFilter(ts) AND `+byTenant+` AND clock_source = 'tap')`),
+				SELECT quantileOrNull(0.5)(took) AS p50, quantileOrNull(0.99)(took) AS p99
+				FROM (SELECT toUnixTimestamp64Milli(received) - toUnixTimestamp64Milli(ts) AS took FROM events WHERE $__timeFilter(ts) AND `+byTenant+` AND clock_source = 'tap')`),
 			stats(about{"Waiting", "Messages of the streams that some consumer has not confirmed, as last observed.", 6, 5}, "short", `
 				SELECT max(waiting) AS "longest queue", max(behind) AS "longest wait (s)"
 				FROM (SELECT argMax(c.pending + c.ack_pending, c.observed_at) AS waiting, argMax(c.lag_seconds, c.observed_at) AS behind `+observed+` GROUP BY stream, durable)`),

@@ -20,7 +20,8 @@ func inventory() *Board {
 				    GROUP BY server, tool
 				)`),
 			rows(about{"Servers", "Names are the configured ones; claimed is what the server says of itself. One without a name in a client's configuration or without listed tools may be a shadow server.", 24, 9}, `
-				SELECT server, claimed, transports, protocol_versions, hosts, addresses, clients, principal_count AS principals, calls, failed_calls AS failed, tools_listed AS "tools", tools_approved AS "approved tools", approved_by AS "approved by", definition_tokens AS "tokens", first_seen, last_seen, tenant
+				SELECT server, arrayStringConcat(claimed, ', ') AS "says it is", arrayStringConcat(transports, ', ') AS transport, arrayStringConcat(protocol_versions, ', ') AS protocol, arrayStringConcat(hosts, ', ') AS "on hosts",
+				       arrayStringConcat(addresses, ', ') AS "at addresses", arrayStringConcat(clients, ', ') AS "used by", principal_count AS principals, calls, failed_calls AS failed, tools_listed AS "tools", tools_approved AS "approved tools", approved_by AS "approved by", definition_tokens AS "tokens", first_seen, last_seen, tenant
 				FROM inventory_servers(since = $__fromTime) WHERE `+byTenant+` AND `+byServer+` AND server != ''
 				ORDER BY calls DESC LIMIT 500`, colServer, column{name: "calls", bar: true}),
 			rows(about{"Tools", "Versions counts the definitions ever seen of it: more than one is drift.", 24, 10}, `

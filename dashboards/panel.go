@@ -58,6 +58,15 @@ func colourMappings() []map[string]any {
 	return []map[string]any{{"type": "value", "options": options}}
 }
 
+func tooltip(mode common.TooltipDisplayMode) *common.VizTooltipOptionsBuilder {
+	return common.NewVizTooltipOptionsBuilder().Mode(mode).Sort(common.SortOrderNone)
+}
+
+// in is the unit of one column, where it is not the panel's.
+func in(unit string) []dashboard.DynamicConfigValue {
+	return []dashboard.DynamicConfigValue{value("unit", unit)}
+}
+
 // stats shows one number for each column of a one-row answer.
 func stats(a about, unit, sql string) *stat.PanelBuilder {
 	p := stat.NewPanelBuilder().Title(a.title).Description(a.doc).Span(a.width).Height(a.height).Datasource(datasource()).
@@ -79,7 +88,7 @@ func series(a about, unit string, stacked bool, sql string) *timeseries.PanelBui
 	p := timeseries.NewPanelBuilder().Title(a.title).Description(a.doc).Span(a.width).Height(a.height).Datasource(datasource()).
 		Unit(unit).Min(0).LineWidth(1).FillOpacity(10).ShowPoints(common.VisibilityModeAuto).
 		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true)).
-		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti)).
+		Tooltip(tooltip(common.TooltipDisplayModeMulti)).
 		WithTarget(asSeries("A", sql))
 	if stacked {
 		p = p.DrawStyle(common.GraphDrawStyleBars).FillOpacity(80).Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal))
@@ -141,13 +150,14 @@ func bars(a about, unit, sql string) *barchart.PanelBuilder {
 	return barchart.NewPanelBuilder().Title(a.title).Description(a.doc).Span(a.width).Height(a.height).Datasource(datasource()).
 		Unit(unit).Min(0).Orientation(common.VizOrientationHorizontal).Stacking(common.StackingModeNormal).ShowValue(common.VisibilityModeAuto).
 		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true)).
+		Tooltip(tooltip(common.TooltipDisplayModeMulti)).
 		WithTarget(asTable("A", sql))
 }
 
 // shares shows parts of a whole: the first column is the name, the second the number.
 func shares(a about, unit, sql string) *piechart.PanelBuilder {
 	return piechart.NewPanelBuilder().Title(a.title).Description(a.doc).Span(a.width).Height(a.height).Datasource(datasource()).
-		Unit(unit).PieType(piechart.PieChartTypeDonut).
+		Unit(unit).PieType(piechart.PieChartTypeDonut).Orientation(common.VizOrientationAuto).Tooltip(tooltip(common.TooltipDisplayModeSingle)).
 		ReduceOptions(common.NewReduceDataOptionsBuilder().Values(true).Calcs([]string{"lastNotNull"})).
 		Legend(piechart.NewPieChartLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeTable).Placement(common.LegendPlacementRight).ShowLegend(true).
 			Values([]piechart.PieChartLegendValues{piechart.PieChartLegendValuesValue})).
@@ -157,7 +167,7 @@ func shares(a about, unit, sql string) *piechart.PanelBuilder {
 // lanes shows states over time: columns time, in its order, lane and Value, which is the state. (A field of that name is called as its lane.)
 func lanes(a about, sql string) *statetimeline.PanelBuilder {
 	p := statetimeline.NewPanelBuilder().Title(a.title).Description(a.doc).Span(a.width).Height(a.height).Datasource(datasource()).
-		MergeValues(true).ShowValue(common.VisibilityModeAuto).RowHeight(0.8).
+		MergeValues(true).ShowValue(common.VisibilityModeAuto).RowHeight(0.8).Tooltip(tooltip(common.TooltipDisplayModeSingle)).
 		WithTarget(asTable("A", sql)).
 		WithTransformation(dashboard.DataTransformerConfig{Id: "partitionByValues", Options: map[string]any{"fields": []string{"lane"}, "keepFields": false}})
 	return p.Mappings([]dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{Type: "value", Options: func() map[string]dashboard.ValueMappingResult {

@@ -18,7 +18,7 @@ func principal() *Board {
 				SELECT time, lane, Value FROM (SELECT exchange_start AS time, server AS lane, outcome AS Value `+calls+` AND server != '' ORDER BY time DESC LIMIT 500)
 				ORDER BY time`),
 			rows(about{"Calls", "Follow an id to the whole message.", 24, 9}, `
-				SELECT ts AS time, toString(event_id) AS event_id, principal_id, server, method, tool, outcome, duration_ns / 1e6 AS ms, data_classes, mapKeys(signals) AS signals, conversation_id, tenant
+				SELECT ts AS time, toString(event_id) AS event_id, principal_id, server, method, tool, outcome, duration_ns / 1e6 AS ms, arrayStringConcat(data_classes, ', ') AS data, arrayStringConcat(mapKeys(signals), ', ') AS seen, conversation_id, tenant
 				`+calls+`
 				ORDER BY ts DESC LIMIT 300`, colEvent, colPrincipal, colServer, colTool, colOutcome, colMS, colConverse),
 		).
@@ -60,7 +60,7 @@ func event() *Board {
 		tenants().
 		with(
 			rows(about{"Event", "Who, what, when.", 24, 5}, `
-				SELECT ts AS time, event_name, kind, direction, method, server, tool, outcome, duration_ns / 1e6 AS ms, tenant, principal_id, conversation_id, toString(exchange_id) AS exchange_id, capture, anomalies `+one,
+				SELECT ts AS time, event_name, kind, direction, method, server, tool, outcome, duration_ns / 1e6 AS ms, tenant, principal_id, conversation_id, toString(exchange_id) AS exchange_id, capture, arrayStringConcat(anomalies, ', ') AS noted `+one,
 				colServer, colTool, colOutcome, colMS, colPrincipal, colConverse),
 			rows(about{"Message", "The JSON-RPC message, redacted.", 24, 9}, `SELECT body `+one, column{name: "body", wrap: true, inspection: true}),
 			rows(about{"Every field", "All columns that are not empty.", 14, 12}, `

@@ -22,24 +22,38 @@ const (
 	uidHealth    = "mcpsiem-health"
 )
 
-// Conditions. Columns of these names are in events, findings and most views. An empty choice is no condition, so that a
-// column is read only where it narrows.
-const (
-	byTenant    = "$__conditionalAll(tenant IN (${tenant:singlequote}), $tenant)"
-	byPrincipal = "$__conditionalAll(principal_id IN (${principal:singlequote}), $principal)"
-	byServer    = "$__conditionalAll(server IN (${server:singlequote}), $server)"
-	byTool      = "$__conditionalAll(tool IN (${tool:singlequote}), $tool)"
-	bySeverity  = "$__conditionalAll(severity IN (${severity:singlequote}), $severity)"
+// chosen are the values of a variable, as an array. Names are what a client, a server or an identity provider says, so Grafana's own quotes do not do: they
+// leave a backslash as it is (DOMAIN\user, and worse). Percent-encoded no character means anything to SQL. Several values come as {a,b}: a name with commas in
+// it can be chosen alone, not with others.
+func chosen(name string) string {
+	given := "trim(BOTH '{}' FROM decodeURLComponent('${" + name + ":percentencode}'))"
+	return "arrayPushBack(splitByChar(',', " + given + "), " + given + ")"
+}
+
+// where is the condition that a variable stands for. An empty choice is none, so that a column is read only where it narrows.
+func where(column, name string) string {
+	return "$__conditionalAll(" + column + " IN " + chosen(name) + ", $" + name + ")"
+}
+
+// Conditions. Columns of these names are in events, findings and most views.
+var (
+	byTenant    = where("tenant", "tenant")
+	byPrincipal = where("principal_id", "principal")
+	byServer    = where("server", "server")
+	byTool      = where("tool", "tool")
+	bySeverity  = where("severity", "severity")
 
 	byAll     = byTenant + " AND " + byPrincipal + " AND " + byServer + " AND " + byTool
 	byFinding = byAll + " AND " + bySeverity
 
+	eventsInTime   = "FROM events WHERE $__timeFilter(ts) AND " + byAll
+	findingsInTime = "FROM mcp_findings WHERE $__timeFilter(raised) AND " + byFinding
+)
+
+const (
 	// Exchanges by their answers, which repeat the request's method, tool and principal.
 	answers = "kind IN ('response', 'error') AND direction = 'server_to_client'"
 	failure = "outcome NOT IN ('', 'ok', 'input_required')"
-
-	eventsInTime   = "FROM events WHERE $__timeFilter(ts) AND " + byAll
-	findingsInTime = "FROM mcp_findings WHERE $__timeFilter(raised) AND " + byFinding
 )
 
 // Links that keep the time range and the tenant. Values are encoded whole: Grafana by itself leaves &, + and # of a name as they are.

@@ -332,7 +332,7 @@ func TestEveryQueryAnswers(t *testing.T) {
 					if !has[name] || !strings.Contains(q.RawSQL, "$"+name) {
 						continue
 					}
-					vars := map[string][]string{name: {v, `it's`}}
+					vars := map[string][]string{name: {v, `it's`, `C:\`, `a\' OR 1=1 --`}}
 					for k, v := range given {
 						vars[k] = v
 					}

@@ -42,7 +42,7 @@ func data() *Board {
 }
 
 // flows are pairs of tools: the first gave sensitive data, the second, called later in the same conversation, can send.
-const flows = `
+var flows = `
 	SELECT concat(s.1, '/', s.2) AS source, concat(t.1, '/', t.2) AS target, uniqExact(conversation_id) AS n
 	FROM
 	(

@@ -4,7 +4,7 @@ package dashboards
 
 // Conditions of the finding that the text box names. Events are looked for around it only, so that few are read.
 const (
-	theFinding  = "findings.finding_id = toUUIDOrZero(${finding:singlequote})"
+	theFinding  = "findings.finding_id = toUUIDOrZero('${finding:percentencode}')"
 	ofFinding   = "(SELECT tenant FROM findings WHERE " + theFinding + " LIMIT 1)"
 	findingFrom = "(SELECT min(first_seen) - INTERVAL 1 HOUR FROM findings WHERE " + theFinding + ")"
 	findingTo   = "(SELECT max(last_seen) + INTERVAL 1 HOUR FROM findings WHERE " + theFinding + ")"
@@ -18,7 +18,7 @@ func finding() *Board {
 		with(
 			rows(about{"Finding", "As it stands now.", 24, 5}, `
 				SELECT severity, status, title, summary, rule_id, rule_version, confidence, raised, first_seen, last_seen, count, tenant, principal_id, server, tool, conversation_id
-				FROM mcp_findings WHERE finding_id = toUUIDOrZero(${finding:singlequote})`, colSeverity, colStatus, colSummary, colPrincipal, colServer, colTool, colConverse, column{name: "confidence", unit: "percentunit"}),
+				FROM mcp_findings WHERE finding_id = toUUIDOrZero('${finding:percentencode}')`, colSeverity, colStatus, colSummary, colPrincipal, colServer, colTool, colConverse, column{name: "confidence", unit: "percentunit"}),
 			rows(about{"Why it fired", "The values that were compared.", 8, 7}, `
 				SELECT w.1 AS what, w.2 AS value FROM (SELECT arrayJoin(CAST(why, 'Array(Tuple(String, String))')) AS w FROM findings WHERE `+theFinding+`)`, column{name: "value", wrap: true}),
 			rows(about{"What to do", "What the rule advises, when it is harmless, and what it refers to.", 16, 7}, `
@@ -56,13 +56,13 @@ func finding() *Board {
 				SELECT toString(finding_id) AS finding_id, severity, status, raised, rule_id, summary, server, tool,
 				       group_id = (SELECT group_id FROM findings WHERE `+theFinding+` LIMIT 1) AS "same thing"
 				FROM mcp_findings
-				WHERE tenant = `+ofFinding+` AND mcp_findings.finding_id != toUUIDOrZero(${finding:singlequote}) AND
+				WHERE tenant = `+ofFinding+` AND mcp_findings.finding_id != toUUIDOrZero('${finding:percentencode}') AND
 				      (group_id = (SELECT group_id FROM findings WHERE `+theFinding+` LIMIT 1) OR
 				       principal_id != '' AND principal_id = (SELECT principal_id FROM findings WHERE `+theFinding+` LIMIT 1) OR
 				       conversation_id != '' AND conversation_id = (SELECT conversation_id FROM findings WHERE `+theFinding+` LIMIT 1))
 				ORDER BY raised DESC LIMIT 100`, colFinding, colSeverity, colStatus, colSummary, colServer, colTool),
 			rows(about{"Triage", "Every change of state: who, when, why. The same with mcpsiem findings show ID.", 8, 8}, `
 				SELECT changed AS time, status, triaged_by AS by, triage_note AS note, if(accepted_until > toDateTime64(0, 9), toString(accepted_until), '') AS until
-				FROM finding_history WHERE finding_id = toUUIDOrZero(${finding:singlequote}) ORDER BY revision`, colStatus, column{name: "note", wrap: true}),
+				FROM finding_history WHERE finding_id = toUUIDOrZero('${finding:percentencode}') ORDER BY revision`, colStatus, column{name: "note", wrap: true}),
 		)
 }

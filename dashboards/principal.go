@@ -2,7 +2,7 @@
 
 package dashboards
 
-const byConversation = "$__conditionalAll(conversation_id = ${conversation:singlequote}, $conversation)"
+const byConversation = "$__conditionalAll(conversation_id = decodeURLComponent('${conversation:percentencode}'), $conversation)"
 
 func principal() *Board {
 	calls := eventsInTime + " AND " + byConversation + " AND " + answers
@@ -54,7 +54,7 @@ func principal() *Board {
 
 // event is one message.
 func event() *Board {
-	one := "FROM events WHERE event_id = toUUIDOrZero(${event:singlequote}) AND $__timeFilter(ts)"
+	one := "FROM events WHERE event_id = toUUIDOrZero('${event:percentencode}') AND $__timeFilter(ts)"
 	return newBoard(uidEvent, "One event", "Everything that is kept of one message.", "now-7d").
 		given("event", "Event", "Id of the event; tables of events link here. It is looked for within the time range.").
 		tenants().
@@ -73,6 +73,6 @@ func event() *Board {
 				ORDER BY ts`, colEvent, colOutcome, column{name: "body", inspection: true}),
 			rows(about{"Findings that it is evidence of", "", 10, 6}, `
 				SELECT toString(finding_id) AS finding_id, severity, status, raised, rule_id, summary
-				FROM mcp_findings WHERE has(event_ids, toUUIDOrZero(${event:singlequote})) AND `+byTenant, colFinding, colSeverity, colStatus, colSummary),
+				FROM mcp_findings WHERE has(event_ids, toUUIDOrZero('${event:percentencode}')) AND `+byTenant, colFinding, colSeverity, colStatus, colSummary),
 		)
 }

@@ -2,6 +2,7 @@ package dashtest
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -25,15 +26,12 @@ func Expand(sql string, r Range, vars map[string][]string) (string, error) {
 		p := variable.FindStringSubmatch(m)
 		name, format := p[1], p[2]
 		v := vars[name]
-		if format == "singlequote" {
-			q := make([]string, len(v))
-			for i, s := range v {
-				q[i] = "'" + strings.ReplaceAll(s, "'", `\'`) + "'"
+		if format == "percentencode" {
+			text := strings.Join(v, ",")
+			if len(v) > 0 && !boxes[name] {
+				text = "{" + text + "}"
 			}
-			if len(v) == 0 {
-				return "''"
-			}
-			return strings.Join(q, ",")
+			return strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
 		}
 		return strings.Join(v, ",")
 	})
@@ -66,6 +64,9 @@ func Expand(sql string, r Range, vars map[string][]string) (string, error) {
 	}
 	return sql, nil
 }
+
+// boxes are the variables that hold one text; the others hold a list.
+var boxes = map[string]bool{"finding": true, "event": true, "conversation": true}
 
 var (
 	variable   = regexp.MustCompile(`\$\{(\w+)(?::(\w+))?\}`)

@@ -42,12 +42,12 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "argument_injection",
-	Version:    "2.0.0",
-	Title:      "Attack in a tool's arguments",
+	Version:    "2.1.0",
+	Title:      "Attack in arguments",
 	Severity:   engine.Medium,
 	Confidence: 0.7,
 	Key:        engine.KeyMessage,
-	Sees: "The content signals of the arguments of `tools/call` requests (`shell_metachar`, `remote_code`, `remote_code_strong`, `dangerous_command`, `template_expression`, `path_traversal`, `sensitive_file`, `system_file`, `sql_injection`, `ssrf`, `argument_shape`, " +
+	Sees: "The content signals of what clients hand over: arguments of tools and prompts, URIs of resources to read or follow, values to complete (`shell_metachar`, `remote_code`, `remote_code_strong`, `dangerous_command`, `template_expression`, `path_traversal`, `sensitive_file`, `system_file`, `sql_injection`, `ssrf`, `argument_shape`, " +
 		"`exfil_link`, `secret_in_arguments`), the tool's name and capabilities, and how long the arguments are. Inspection computes the signals before redaction and leaves shell operators out where tool or argument take commands or prose by their name.",
 	Fires: "When a signal reaches `threshold` in arguments of at most `max_tokens`; once an hour for each server, tool, principal and kind.\n\n" +
 		"| kind | signals | exceptions |\n|---|---|---|\n" +
@@ -56,7 +56,7 @@ var Definition = engine.Define(engine.Spec{
 		"| template | an expression that a template engine would evaluate and that calculates, calls or reaches for the engine's insides | low where the tool executes |\n" +
 		"| path | a way out of the folder; files with keys and tokens; low alone: other files of the system | low where the tool executes |\n" +
 		"| query | SQL that ends a value and goes on | not where the tool's name says that it takes queries; low where it executes |\n" +
-		"| address | a cloud's metadata service, an address in disguise, a scheme that reaches files or raw sockets | |\n" +
+		"| address | a cloud's metadata service, an address in disguise, a scheme that reaches files or raw sockets | not a resource's own `file:` |\n" +
 		"| value | one that does not fit what its argument's name promises: a host with blanks, a city with a semicolon, a branch that begins like an option, a command glued to a file's name | low where the tool executes |\n" +
 		"| collector | a host that is known for collecting what it is sent | low, unless the same arguments hold a credential |\n\n" +
 		"medium for one kind; high for two (value does not count as one), for an order, for a collector with a credential, and where the tool itself destroys or spends. In longer arguments everything but an order is low: source code and documents are full of such strings.",
@@ -99,8 +99,8 @@ const (
 
 var kindNames = [kinds]string{"order", "command", "template", "path", "query", "address", "value", "collector"}
 
-var titles = [kinds]string{"Harmful command given to a tool", "Command in a tool's argument", "Template expression in a tool's argument", "Path out of bounds in a tool's argument", "Query in a tool's argument",
-	"Internal address in a tool's argument", "Value that does not fit its argument", "Data to a collecting host"}
+var titles = [kinds]string{"Harmful command given to a tool", "Command in an argument", "Template expression in an argument", "Path out of bounds in an argument", "Query in an argument",
+	"Internal address in an argument", "Value that does not fit its argument", "Data to a collecting host"}
 
 // judged are the signals of arguments, by kind.
 var judged = []struct {
@@ -130,7 +130,27 @@ const bytesPerToken = 4
 type detector struct{ conf Config }
 
 func (d *detector) Wants(e *event.Event) bool {
-	return len(e.Signals) > 0 && e.Kind == event.KindRequest && e.Method == "tools/call" && e.Direction != event.ServerToClient
+	if len(e.Signals) == 0 || e.Kind != event.KindRequest || e.Direction == event.ServerToClient {
+		return false
+	}
+	switch e.Method {
+	case "tools/call", "prompts/get", "resources/read", "resources/subscribe", "completion/complete":
+		return true
+	}
+	return false
+}
+
+// target is what the arguments were for, in words. The URI of a resource is the argument itself, and is not said.
+func target(e *event.Event) string {
+	switch e.Method {
+	case "tools/call":
+		return "called " + engine.Name(e.Tool)
+	case "prompts/get":
+		return "asked for prompt " + engine.Name(e.Prompt)
+	case "completion/complete":
+		return "asked for completions"
+	}
+	return "asked for a resource"
 }
 
 func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
@@ -144,7 +164,7 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
 	medium := 0
 	for _, j := range judged {
 		s := e.Signals[j.signal]
-		if s < d.conf.Threshold || j.kind == query && what.queries {
+		if s < d.conf.Threshold || j.kind == query && what.queries || j.kind == address && strings.HasPrefix(e.ResourceURI, "file:") {
 			continue
 		}
 		g := engine.Medium
@@ -187,12 +207,12 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, _ *struct{}) {
 		}
 	}
 	c.Emit(engine.Alert{
-		Scope:      []string{e.Server, e.Tool, e.PrincipalID, kindNames[worst], severity},
+		Scope:      []string{e.Server, e.Tool + e.Prompt, e.PrincipalID, kindNames[worst], severity},
 		Window:     d.conf.Window,
 		Title:      titles[worst],
 		Severity:   severity,
 		Confidence: score[worst],
-		Summary: engine.Name(e.PrincipalID) + " called " + engine.Name(e.Tool) + " of server " + engine.Name(e.Server) + " with an argument that looks like an attack: " +
+		Summary: engine.Name(e.PrincipalID) + " " + target(e) + " of server " + engine.Name(e.Server) + " with an argument that looks like an attack: " +
 			strings.Join(names, ", ") + ".",
 		Why: map[string]string{
 			"kinds": strings.Join(names, ", "), "signals": strings.Join(all, ", "), "score": strconv.FormatFloat(score[worst], 'g', 3, 64),

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Bounds of what is read.
@@ -121,7 +122,7 @@ func (d *definition) facts() (f Facts) {
 	identifiers(d.Description, names)
 	for _, p := range slices.Sorted(maps.Keys(d.InputSchema.Properties)) {
 		schema := d.InputSchema.Properties[p]
-		if k := argumentKinds[strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(p[:min(len(p), maxName)]))]; k != "" && !slices.Contains(f.Takes, k) {
+		if k := Kind(p); k != "" && !slices.Contains(f.Takes, k) {
 			f.Takes = append(f.Takes, k)
 		}
 		var s struct {
@@ -143,10 +144,72 @@ func (d *definition) facts() (f Facts) {
 	return f
 }
 
-var argumentKinds = map[string]string{
-	"command": TakesCommand, "cmd": TakesCommand, "shell": TakesCommand, "shellcommand": TakesCommand, "commandline": TakesCommand, "rawsql": TakesCommand,
-	"webhook": TakesAddress, "webhookurl": TakesAddress, "callback": TakesAddress, "callbackurl": TakesAddress, "endpoint": TakesAddress, "forwardto": TakesAddress, "uploadurl": TakesAddress, "destinationurl": TakesAddress,
-	"recipient": TakesRecipient, "recipients": TakesRecipient, "bcc": TakesRecipient, "cc": TakesRecipient, "sendto": TakesRecipient, "notifyemail": TakesRecipient,
+// Kind is what an argument says by its name that a tool does with it: TakesCommand, TakesAddress, TakesRecipient, or nothing. The last word of the
+// name decides; one that could mean anything (url, email) needs one before it that says what it is for.
+func Kind(argument string) string {
+	var words []string
+	for w := range strings.FieldsFuncSeq(snake(argument[:min(len(argument), maxName)]), func(r rune) bool { return r == '_' || r == '-' || r == '.' || r == ' ' }) {
+		words = append(words, w)
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	last, before := words[len(words)-1], words[:len(words)-1]
+	if k := argumentKinds[strings.Join(words, "")]; k != "" {
+		return k
+	}
+	if k := argumentKinds[last]; k != "" {
+		return k
+	}
+	if k := placeWords[last]; k != "" && slices.ContainsFunc(before, func(w string) bool { return sendWords[w] }) {
+		return k
+	}
+	return ""
+}
+
+// snake writes camelCase with _ between its words, in lower case.
+func snake(name string) string {
+	var b strings.Builder
+	var prev rune
+	for _, r := range name {
+		if r >= 'A' && r <= 'Z' && prev >= 'a' && prev <= 'z' {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+		prev = r
+	}
+	return b.String()
+}
+
+var argumentKinds = kinds(map[string]string{
+	TakesCommand:   "command cmd shell shellcommand commandline rawsql",
+	TakesAddress:   "webhook webhookurl callback callbackurl endpoint forwardto uploadurl destinationurl",
+	TakesRecipient: "recipient recipients bcc cc sendto notifyemail empfänger empfaenger destinatario destinatarios destinatário destinatários destinataire destinataires ontvanger",
+})
+
+// placeWords are where something goes, if the name says that something does.
+var placeWords = kinds(map[string]string{
+	TakesAddress:   "url uri host server adresse dirección direccion indirizzo endereço",
+	TakesRecipient: "email mail address correo courriel",
+})
+
+// sendWords say that something goes somewhere.
+var sendWords = func() map[string]bool {
+	m := map[string]bool{}
+	for _, w := range strings.Fields("webhook callback notify notification copy forward send upload report delivery deliver destination target export mirror cc bcc kopie senden melden copia enviar notificar copie envoyer notifier inviare") {
+		m[w] = true
+	}
+	return m
+}()
+
+func kinds(by map[string]string) map[string]string {
+	m := map[string]string{}
+	for k, words := range by {
+		for _, w := range strings.Fields(words) {
+			m[w] = k
+		}
+	}
+	return m
 }
 
 var verbs = func() map[string]Act {
@@ -156,7 +219,7 @@ var verbs = func() map[string]Act {
 		Writes:   "write create update edit insert set add append modify save put patch rename move upload commit replace",
 		Sends:    "send post publish share forward email upload transmit export broadcast",
 		Executes: "execute run exec evaluate eval spawn invoke launch",
-		Destroys: "delete remove drop destroy purge truncate wipe erase kill terminate",
+		Destroys: "delete remove drop destroy purge truncate wipe erase kill terminate end revoke cancel uninstall clear unlink discard shred",
 	} {
 		for _, w := range strings.Fields(words) {
 			m[w] = max(m[w], a)
@@ -165,14 +228,31 @@ var verbs = func() map[string]Act {
 	return m
 }()
 
-// act is that of the first word: "Reads", "Read" and "Reading" say the same.
-func act(description string) Act {
+// act is that of the first verb, or the most of several that begin the text together: "Reads, edits and deletes". "Reads", "Read" and
+// "Reading" say the same.
+func act(description string) (most Act) {
 	s := strings.TrimLeft(description, " \t\r\n#*`'\"-")
-	end := strings.IndexFunc(s, func(r rune) bool { return r < 'A' || r > 'z' || r > 'Z' && r < 'a' })
-	if end < 0 {
-		end = len(s)
+	for range 4 {
+		end := strings.IndexFunc(s, func(r rune) bool { return r < 'A' || r > 'z' || r > 'Z' && r < 'a' })
+		if end < 0 {
+			end = len(s)
+		}
+		a := verb(strings.ToLower(s[:min(end, 24)]))
+		most = max(most, a)
+		rest := strings.TrimLeft(s[end:], " ")
+		next := strings.TrimLeft(strings.TrimPrefix(rest, ","), " ")
+		for _, and := range []string{"and ", "or ", "then ", "& "} {
+			next = strings.TrimPrefix(next, and)
+		}
+		if a == Other || next == rest {
+			break
+		}
+		s = next
 	}
-	w := strings.ToLower(s[:min(end, 24)])
+	return most
+}
+
+func verb(w string) Act {
 	for _, form := range []string{w, strings.TrimSuffix(w, "s"), strings.TrimSuffix(w, "es"), strings.TrimSuffix(w, "ing"), strings.TrimSuffix(w, "ing") + "e"} {
 		if a := verbs[form]; a != Other {
 			return a

@@ -40,6 +40,33 @@ func TestAct(t *testing.T) {
 	f("The tool deletes", Other)
 	f("", Other)
 	f("uploads", Sends)
+	f("Ends and removes a session", Destroys)
+	f("Reads, edits, then deletes files", Destroys)
+	f("Reads files and delete markers", Reads)
+	f("Reads, and nothing else", Reads)
+	f("Lists files, folders and links", Reads)
+	f("Gets ,", Reads)
+}
+
+func TestKind(t *testing.T) {
+	f := func(argument, want string) {
+		t.Helper()
+		if got := Kind(argument); got != want {
+			t.Errorf("%q: %q, want %q", argument, got, want)
+		}
+	}
+	for _, a := range []string{"command", "shellCommand", "raw_sql", "build-cmd"} {
+		f(a, TakesCommand)
+	}
+	for _, a := range []string{"webhook_url", "callback_endpoint", "notifyUrl", "forward_to", "report_host"} {
+		f(a, TakesAddress)
+	}
+	for _, a := range []string{"BCC", "recipients", "copia_a_correo", "notification_email", "empfänger", "send_to"} {
+		f(a, TakesRecipient)
+	}
+	for _, a := range []string{"", "_", "url", "to", "email", "command_id", "endpoint_id", "base_url", "copy_to", "customer_email", "shellfish", "\xff", "locale"} {
+		f(a, "")
+	}
 }
 
 func FuzzParse(f *testing.F) {

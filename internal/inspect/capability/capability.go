@@ -10,9 +10,11 @@ import (
 	"os"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mcpsiem/mcpsiem/internal/tooldef"
 	"github.com/mcpsiem/mcpsiem/schemas"
 )
 
@@ -188,12 +190,20 @@ func (c *Catalogue) Definition(server string, d *Definition) Set {
 		s = c.name(first)
 	}
 	for _, a := range d.Arguments {
+		switch tooldef.Kind(a) {
+		case tooldef.TakesCommand:
+			s |= Executes
+		case tooldef.TakesAddress, tooldef.TakesRecipient:
+			if s&acts != 0 {
+				s |= SendsOutside
+			}
+		}
 		switch strings.ToLower(a) {
-		case "command", "cmd", "shell", "script", "code":
+		case "script", "code":
 			s |= Executes
 		case "url", "uri", "website":
 			s |= ReadsUntrusted
-		case "recipient", "recipients", "to", "webhook_url", "channel":
+		case "to", "channel":
 			if s&acts != 0 {
 				s |= SendsOutside
 			}
@@ -236,7 +246,7 @@ func (c *Catalogue) name(name string) (s Set) {
 				flush(i)
 				start = i
 			}
-		case b >= 'a' && b <= 'z' || b >= '0' && b <= '9':
+		case b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b >= utf8.RuneSelf:
 		default:
 			flush(i)
 			start = i + 1

@@ -27,6 +27,11 @@ func TestTool(t *testing.T) {
 	f("transfer_money", "spends")
 	f("list_deleted_orders", "reads_private")
 	f("add", "writes")
+	f("konto_löschen", "reads_private", "destroys")
+	f("EliminarCliente", "reads_private", "destroys")
+	f("supprimer_compte", "destroys")
+	f("enviar_correo", "reads_private", "sends_outside")
+	f("zeige_konto", "reads_private")
 	f("frobnicate")
 }
 
@@ -43,6 +48,8 @@ func TestDefinition(t *testing.T) {
 		}
 	}
 	f(Definition{Name: "x1", Arguments: []string{"command"}}, "executes")
+	f(Definition{Name: "save_report", Arguments: []string{"title", "callback_endpoint"}}, "sends_outside", "writes")
+	f(Definition{Name: "get_report", Arguments: []string{"callback_endpoint"}})
 	f(Definition{Name: "x1", Description: "Delete the thing. Then write."}, "destroys")
 	f(Definition{Name: "x1", ReadOnly: &no, Destructive: &yes}, "destroys")
 	f(Definition{Name: "get_weather", OpenWorld: &yes}, "reads_untrusted")

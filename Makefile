@@ -113,7 +113,7 @@ generate: ## regenerate code, schemas and references from schemas/*.yaml
 
 .PHONY: helm-config
 helm-config: ## copy the role configurations into the Helm chart
-	cp $(addprefix deploy/config/,ingest.yaml enrich.yaml detect.yaml store.yaml seal.yaml tls.yaml) deploy/helm/mcpsiem/config/
+	cp $(addprefix deploy/config/,ingest.yaml enrich.yaml detect.yaml store.yaml seal.yaml retention.yaml tls.yaml) deploy/helm/mcpsiem/config/
 
 .PHONY: man
 man: ## manual pages of mcpsiem into dist/man

@@ -18,9 +18,9 @@ sha() { if command -v sha256sum > /dev/null; then sha256sum; else shasum -a 256;
 hash_of() { read_secret "$1" | sha; }
 
 mkdir -p secrets generated data
-for d in nats clickhouse detect seal tenants grafana; do mkdir -p "data/$d"; done
+for d in nats clickhouse detect seal tenants grafana retention archive journal/ingest journal/enrich journal/detect journal/store journal/splunk; do mkdir -p "data/$d"; done
 for s in otlp.token nats.password nats-viewer.password jetstream.key identity.key master.key \
-  clickhouse.password clickhouse-admin.password clickhouse-analyst.password grafana-admin.password; do secret "$s"; done
+  clickhouse.password clickhouse-admin.password clickhouse-analyst.password clickhouse-remover.password grafana-admin.password; do secret "$s"; done
 
 # Each role sees the secrets that it needs, and no others.
 role() { # ROLE FILE...
@@ -31,11 +31,17 @@ role() { # ROLE FILE...
 role ingest otlp.token nats.password
 role enrich nats.password identity.key master.key
 role detect nats.password
-role store nats.password clickhouse.password
+role store nats.password clickhouse.password clickhouse-remover.password
 role admin clickhouse-admin.password
 role cli nats.password clickhouse-analyst.password
 if [ -s secrets/splunk.token ]; then role splunk nats.password splunk.token; else role splunk nats.password; fi
 [ -e generated/allowlist.yaml ] || : > generated/allowlist.yaml
+[ -e generated/retention.yaml ] || cat > generated/retention.yaml <<'POLICY'
+# How long records stay: docs/retention.md. As it comes it keeps everything for a hundred years; `mcpsiem retention presets` lists presets.
+version: "1"
+classes:
+  - {name: everything, hot: 36500}
+POLICY
 
 cat > generated/nats-auth.conf <<CONF
 jetstream_key: "$(read_secret jetstream.key)"
@@ -44,7 +50,7 @@ viewer_password: "$(read_secret nats-viewer.password)"
 CONF
 
 sed -e "s/@ADMIN@/$(hash_of clickhouse-admin.password)/" -e "s/@PIPELINE@/$(hash_of clickhouse.password)/" \
-  -e "s/@ANALYST@/$(hash_of clickhouse-analyst.password)/" clickhouse/users.xml.in > generated/users.xml
+  -e "s/@ANALYST@/$(hash_of clickhouse-analyst.password)/" -e "s/@REMOVER@/$(hash_of clickhouse-remover.password)/" clickhouse/users.xml.in > generated/users.xml
 
 cat > generated/grafana.env <<CONF
 GF_SECURITY_ADMIN_PASSWORD=$(read_secret grafana-admin.password)

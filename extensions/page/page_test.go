@@ -75,7 +75,7 @@ func get(t *testing.T, p *page, path string, edit ...func(*http.Request)) (int, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.AddCookie(&http.Cookie{Name: cookieName, Value: token})
+	r.AddCookie(&http.Cookie{Name: p.cookie(), Value: token})
 	for _, f := range edit {
 		f(r)
 	}
@@ -107,7 +107,7 @@ func TestWhoMayAsk(t *testing.T) {
 		"the link":                  {"/?token=" + token, noCookie, 200},
 		"a wrong link":              {"/?token=" + strings.Repeat("0", len(token)), noCookie, 401},
 		"the token on another path": {"/api/findings?token=" + token, noCookie, 401},
-		"a wrong cookie":            {"/", func(r *http.Request) { r.Header.Set("Cookie", cookieName+"=x") }, 401},
+		"a wrong cookie":            {"/", func(r *http.Request) { r.Header.Set("Cookie", p.cookie()+"=x") }, 401},
 		"another host":              {"/", func(r *http.Request) { r.Host = "evil.example:" + p.addr[strings.LastIndex(p.addr, ":")+1:] }, 403},
 		"another port":              {"/", func(r *http.Request) { r.Host = "127.0.0.1:1" }, 403},
 		"localhost":                 {"/", func(r *http.Request) { r.Host = "localhost" + p.addr[strings.LastIndex(p.addr, ":"):] }, 200},

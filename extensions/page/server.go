@@ -29,9 +29,8 @@ import (
 var embedded embed.FS
 
 const (
-	minToken   = 32 // characters
-	cookieName = "mcpsiem_page"
-	queries    = 8 // at a time
+	minToken = 32 // characters
+	queries  = 8  // at a time
 )
 
 type page struct {
@@ -116,20 +115,26 @@ func (p *page) handler() http.Handler {
 				refuse(w)
 				return
 			}
-			http.SetCookie(w, &http.Cookie{Name: cookieName, Value: given, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+			http.SetCookie(w, &http.Cookie{Name: p.cookie(), Value: given, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 			// Not a redirect: a browser would not send a strict cookie after one that another program's link began.
 			h.Set("Content-Type", "text/html; charset=utf-8")
 			h.Set("Refresh", "0; url=/")
 			fmt.Fprint(w, "<!doctype html><title>mcpsiem</title><a href=\"/\">Go on</a>")
 			return
 		}
-		c, err := r.Cookie(cookieName)
+		c, err := r.Cookie(p.cookie())
 		if err != nil || !p.known(c.Value) {
 			refuse(w)
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// cookie is the cookie's name. Browsers keep one for all ports of a host: pages of two installations must not take each other's place.
+func (p *page) cookie() string {
+	_, port, _ := net.SplitHostPort(p.addr)
+	return "mcpsiem_page_" + port
 }
 
 func (p *page) known(token string) bool {

@@ -3,8 +3,10 @@ package retention
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/config/configopaque"
+	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -55,6 +58,9 @@ type ClickHouseConfig struct {
 	Username     string              `mapstructure:"username"`
 	Password     configopaque.String `mapstructure:"password"`
 	PasswordFile string              `mapstructure:"password_file"`
+
+	// TLS is for both addresses; nil for none.
+	TLS *configtls.ClientConfig `mapstructure:"tls"`
 }
 
 // Validate checks what can be known without connecting.
@@ -158,7 +164,19 @@ func (s *scheduler) apply(ctx context.Context, finish bool) error {
 		return err
 	}
 	c := s.cfg.ClickHouse
-	conn, err := store.Open(ctx, store.Config{Endpoint: c.Endpoint, Database: c.Database, Username: c.Username, Password: string(c.Password), PasswordFile: c.PasswordFile})
+	var (
+		tc     *tls.Config
+		client *http.Client
+	)
+	if c.TLS != nil {
+		if tc, err = c.TLS.LoadTLSConfig(ctx); err != nil {
+			return fmt.Errorf("cannot load clickhouse.tls: %w", err)
+		}
+		t := &http.Transport{TLSClientConfig: tc}
+		defer t.CloseIdleConnections()
+		client = &http.Client{Transport: t}
+	}
+	conn, err := store.Open(ctx, store.Config{Endpoint: c.Endpoint, Database: c.Database, Username: c.Username, Password: string(c.Password), PasswordFile: c.PasswordFile, TLS: tc})
 	if err != nil {
 		return err
 	}
@@ -167,7 +185,7 @@ func (s *scheduler) apply(ctx context.Context, finish bool) error {
 	r := &retention.Remover{
 		Conn: conn, LockDir: s.cfg.LockDir, Actor: audit.Actor{ID: "mcpsiem", Kind: "service", Issuer: host.Issuer, Method: "internal", Verified: true},
 		Record:  func(ctx context.Context, x audit.Record) error { return audit.WriteTo(ctx, s.cfg.NATS, x) },
-		Archive: retention.Archive{Dir: s.cfg.ArchiveDir, HTTP: c.HTTP, User: c.Username, Password: string(c.Password), PasswordFile: c.PasswordFile},
+		Archive: retention.Archive{Dir: s.cfg.ArchiveDir, HTTP: c.HTTP, User: c.Username, Password: string(c.Password), PasswordFile: c.PasswordFile, Client: client},
 	}
 	var done []retention.Removal
 	if finish {

@@ -168,7 +168,7 @@ func TestComposeRoles(t *testing.T) {
 					t.Errorf("%s: %s reads %s, which the service does not have", name, filepath.Base(file), m[1])
 				}
 			}
-			for _, m := range regexp.MustCompile(`MCPSIEM_SECRETS\}/([a-z.]+)`).FindAllStringSubmatch(string(text), -1) {
+			for _, m := range regexp.MustCompile(`MCPSIEM_SECRETS\}/([a-z.-]+)`).FindAllStringSubmatch(string(text), -1) {
 				if st, err := os.Stat(inside("/run/mcpsiem/" + m[1])); err != nil || st.Mode().Perm() != 0o600 {
 					t.Errorf("%s: %s reads the secret %s: %v", name, filepath.Base(file), m[1], err)
 				}
@@ -218,7 +218,7 @@ func TestSecretsScript(t *testing.T) {
 		return out
 	}
 	first := read()
-	if len(first) != 10 {
+	if len(first) != 11 {
 		t.Errorf("%d secrets", len(first))
 	}
 	seen := map[string]bool{}

@@ -125,6 +125,7 @@ enrich:
   keys: {accessMode: ReadWriteMany, storageClass: nfs}
   autoscaling: {enabled: true, natsMonitoring: "nats.data:8222"}
 detect: {replicas: 2, partitions: 4}
+retention: {policy: {version: "1", classes: [{preset: standard}]}}
 tap: {enabled: true, upstream: "http://tickets.tools:8080", host: tickets.example.com, tls: {secretName: tickets-tls}}
 sinks:
   - {name: splunk, type: splunkhec, config: {endpoint: "https://splunk:8088", index: mcp, token: {file: /run/mcpsiem/splunk.token}}, secret: splunk-hec, egress: [{ports: [{port: 8088}]}]}
@@ -283,7 +284,7 @@ func TestHelmRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	secrets := t.TempDir()
-	for _, n := range []string{"otlp.token", "nats.password", "clickhouse.password", "identity.key", "master.key", "splunk.token", "tls.crt", "tls.key"} {
+	for _, n := range []string{"otlp.token", "nats.password", "clickhouse.password", "clickhouse-remover.password", "identity.key", "master.key", "splunk.token", "tls.crt", "tls.key"} {
 		if err := os.WriteFile(filepath.Join(secrets, n), []byte(strings.Repeat("0", 64)), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -199,7 +199,7 @@ func TestPage(t *testing.T) {
 	step("counted", chromedp.Evaluate(`document.querySelectorAll('tbody tr').length`, &before))
 	in.talk(t, `{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"read","arguments":{}}}`)
 	step("live", until(fmt.Sprintf(`document.querySelectorAll('tbody tr').length > %d`, before)))
-	step("find", chromedp.SetValue(`input[name=find]`, "nowhere-at-all"), chromedp.Evaluate(`document.querySelector('form.choose').requestSubmit()`, nil), hasText("No calls yet"))
+	step("find", chromedp.SetValue(`input[name=find]`, "nowhere-at-all"), chromedp.Evaluate(`document.querySelector('form.choose').requestSubmit()`, nil), hasText("No call matches"))
 	step("inventory", goTo("#/inventory"), hasText("notes"), hasText("read"))
 	step("cost", goTo("#/cost"), hasText("By principal"), hasText("notes"))
 	step("health", goTo("#/health"), hasText("clickhouse"), hasText("EVENTS"))

@@ -80,6 +80,12 @@ function choose(view, current, controls) {
 }
 
 const hours = { name: 'hours', label: 'Since', standard: '24', options: [['1', 'an hour'], ['24', 'a day'], ['168', 'a week'], ['720', '30 days']] };
+
+// The server sends so many rows of findings and of calls, and no more.
+const most = 300;
+const counted = (rows, what, order) => (rows.length < most ? number.format(rows.length) + ' ' + what + ', ' + order : 'The first ' + most + ' ' + what + ', ' + order + '; there are more: choose or find');
+const chosen = q => q.find || q.rank > 0;
+
 const find = { name: 'find', label: 'Find', placeholder: 'server, tool, who' };
 
 // --- views: each returns what to show, and may name a function that is called every few seconds while it is shown
@@ -91,8 +97,8 @@ const views = {
       choose('findings', q, [
         { name: 'rank', label: 'Severity', standard: '0', options: [['0', 'all'], ['2', 'low and worse'], ['3', 'medium and worse'], ['4', 'high and worse'], ['5', 'critical']] },
         { name: 'closed', label: 'Show', standard: '0', options: [['0', 'open'], ['1', 'open and closed']] }, find]),
-      d.findings.length ? table(d.findings.length + ' findings, the worst first', findingColumns, d.findings)
-        : el('p', { class: 'nothing' }, 'No findings' + (q.closed === '1' ? '' : ' are open') + '. To see one, run make demo, or look at the calls.'),
+      d.findings.length ? table(counted(d.findings, 'findings', 'the worst first'), findingColumns, d.findings)
+        : el('p', { class: 'nothing' }, chosen(q) ? 'No finding matches.' : 'No findings' + (q.closed === '1' ? '' : ' are open') + '. To see one, run make demo, or look at the calls.'),
     ], again: 10 };
   },
 
@@ -131,9 +137,8 @@ const views = {
     const d = await ask('calls', q);
     let rows = d.calls;
     const place = el('div', {});
-    const caption = () => rows.length + ' calls, the newest first';
-    const draw = fresh => place.replaceChildren(rows.length ? table(caption(), callColumns, rows, fresh)
-      : el('p', { class: 'nothing' }, 'No calls yet. Put a tap on a server: mcptap stdio --name files -- npx -y @modelcontextprotocol/server-filesystem ~'));
+    const draw = fresh => place.replaceChildren(rows.length ? table(counted(rows, 'calls', 'the newest first'), callColumns, rows, fresh)
+      : el('p', { class: 'nothing' }, chosen(q) ? 'No call matches.' : 'No calls in this time. Put a tap on a server: mcptap stdio --name files -- npx -y @modelcontextprotocol/server-filesystem ~'));
     draw();
     return { title: 'Calls', body: [choose('calls', q, [hours, find]), place], again: 2, async live() {
       const seen = new Set(rows.map(r => r.id));

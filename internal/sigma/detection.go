@@ -253,7 +253,11 @@ func (m *Mapping) value(o operand, v, k *yaml.Node, mods []string) (string, *fau
 		case "fieldref":
 			ref = true
 		case "windash":
-			f = literal(windash)
+			var out []pattern
+			for _, t := range texts {
+				out = append(out, t.windash()...)
+			}
+			texts = out
 		case "base64":
 			f = literal(func(s string) []string { return []string{base64.StdEncoding.EncodeToString([]byte(s))} })
 			cased = true

@@ -131,22 +131,29 @@ func (p pattern) match(operand string, cased bool) string {
 // dashes that windash takes for one another.
 var dashes = []string{"-", "/", "–", "—", "―"}
 
-// windash is the text with every dash that begins a word as each of the dashes, all alike.
-func windash(s string) []string {
-	out := []string{}
+// windash is the pattern with every dash that begins a word as each of the dashes, all alike.
+func (p pattern) windash() []pattern {
+	out := make([]pattern, 0, len(dashes))
 	for _, d := range dashes {
-		var b strings.Builder
+		q := make(pattern, len(p))
 		start := true
-		for _, r := range s {
-			isDash := r == '-' || r == '/' || r == '–' || r == '—' || r == '―'
-			if isDash && start {
-				b.WriteString(d)
-			} else {
-				b.WriteRune(r)
+		for i, t := range p {
+			if t.wild != 0 {
+				q[i], start = t, true
+				continue
 			}
-			start = r == ' '
+			var b strings.Builder
+			for _, r := range t.text {
+				if isDash := r == '-' || r == '/' || r == '–' || r == '—' || r == '―'; isDash && start {
+					b.WriteString(d)
+				} else {
+					b.WriteRune(r)
+				}
+				start = r == ' '
+			}
+			q[i].text = b.String()
 		}
-		out = append(out, b.String())
+		out = append(out, q)
 	}
 	return out
 }

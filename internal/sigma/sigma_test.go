@@ -95,6 +95,10 @@ func TestDetections(t *testing.T) {
 	f(one("timestamp|hour: 3"), true, func(e *event.Event) { e.Time = 3 * 3600e9 })
 	f(one("timestamp|hour|gte: 4"), false, func(e *event.Event) { e.Time = 3 * 3600e9 })
 	f(one("message|windash|contains: ' -enc '"), true, func(e *event.Event) { e.Body = "powershell –enc x" })
+	f(one("message|contains|windash: ' -enc '"), true, func(e *event.Event) { e.Body = "powershell /enc x" })
+	f(one("message|endswith|windash: '-s'"), true, func(e *event.Event) { e.Body = "svc –s" })
+	f(one("message|windash: 'run* -f ?'"), true, func(e *event.Event) { e.Body = "runner —f 1" })
+	f(one("message|windash: 'run* -f ?'"), false, func(e *event.Event) { e.Body = "runner f 1" })
 	f(one("message|base64: 'rm -rf'"), true, func(e *event.Event) { e.Body = "cm0gLXJm" })
 	f(one("message|base64offset|contains: 'rm -rf /'"), true, func(e *event.Event) { e.Body = "run eHJtIC1yZiAveQ== now" }) // "xrm -rf /y"
 	f(one("message|wide|base64offset|contains: 'ping'"), true, func(e *event.Event) { e.Body = "cABpAG4AZwA=" })

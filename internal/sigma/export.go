@@ -206,14 +206,19 @@ func (x *exporter) detection(cond string) (*yaml.Node, error) {
 func (x *exporter) condition(n ast.Node) (string, error) {
 	switch n := n.(type) {
 	case *ast.BinaryNode:
-		op := map[string]string{"and": "and", "&&": "and", "or": "or", "||": "or"}[n.Operator]
-		if op != "" {
-			l, err := x.condition(n.Left)
-			if err != nil {
-				return "", err
+		if op := junction(n); op != "" {
+			var parts []string
+			for _, p := range operands(n, op) {
+				c, err := x.condition(p)
+				if err != nil {
+					return "", err
+				}
+				if junction(p) != "" {
+					c = "(" + c + ")"
+				}
+				parts = append(parts, c)
 			}
-			r, err := x.condition(n.Right)
-			return "(" + l + ") " + op + " (" + r + ")", err
+			return strings.Join(parts, " "+op+" "), nil
 		}
 		if n.Operator == "!=" {
 			c, err := x.condition(&ast.BinaryNode{Operator: "==", Left: n.Left, Right: n.Right})
@@ -237,6 +242,28 @@ func (x *exporter) condition(n ast.Node) (string, error) {
 	}
 	x.searches = append(x.searches, s)
 	return "s" + strconv.Itoa(len(x.searches)), nil
+}
+
+// junction is the word that joins n's sides; nothing if n joins none.
+func junction(n ast.Node) string {
+	if b, ok := n.(*ast.BinaryNode); ok {
+		switch b.Operator {
+		case "and", "&&":
+			return "and"
+		case "or", "||":
+			return "or"
+		}
+	}
+	return ""
+}
+
+// operands are what a chain of one junction joins, without nesting: lists of a hundred values are nested a hundred deep.
+func operands(n ast.Node, op string) []ast.Node {
+	if junction(n) != op {
+		return []ast.Node{n}
+	}
+	b := n.(*ast.BinaryNode)
+	return append(operands(b.Left, op), operands(b.Right, op)...)
 }
 
 // search is one simple part as a field with modifiers, and values.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -334,6 +335,41 @@ func TestRoundTrip(t *testing.T) {
 	})
 	if n < 50 {
 		t.Errorf("only %d were exported", n)
+	}
+}
+
+// A list of values comes in as a chain; it goes out without nesting, and so comes in again.
+func TestExportLongList(t *testing.T) {
+	text := sigmaHead + "detection:\n  a:\n    message|contains:\n"
+	for i := range 200 {
+		text += "      - word" + strconv.Itoa(i) + "\n"
+	}
+	text += "  b: {tool_name: x, server: y}\n  condition: not a and b\n"
+	first := Import([]rule.Document{{Name: "f", Text: []byte(text)}}, mappingOf(t))
+	if len(first.Rules) != 1 {
+		t.Fatal(first.Refused)
+	}
+	native, err := rule.Marshal(first.Rules[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, p := rule.Parse([]rule.Document{{Name: "n", Text: native}})
+	if len(p) > 0 {
+		t.Fatal(p)
+	}
+	out, err := Export(set.Rules[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := Import([]rule.Document{{Name: "f", Text: out}}, mappingOf(t))
+	if len(again.Rules) != 1 {
+		t.Fatalf("%v\n%s", again.Refused, out)
+	}
+	fit, unfit := &event.Event{}, &event.Event{}
+	fit.Tool, fit.Server, fit.Body = "x", "y", "word 199"
+	unfit.Tool, unfit.Server, unfit.Body = "x", "y", "a word199"
+	if got, err := rule.Test(again.Rules[0].When, fit, unfit); err != nil || !slices.Equal(got, []bool{true, false}) {
+		t.Errorf("%v: %v", got, err)
 	}
 }
 

@@ -29,7 +29,7 @@ func audit() *Board {
 		).
 		row("Completeness",
 			rows(about{"Gaps", "Numbers that are missing from a tap's sequence in the time range, and how many of them the tap itself reported as lost.", 12, 8}, `
-				SELECT tap_id AS tap, fromUnixTimestamp64Nano(toInt64(tap_epoch)) AS started, any(server) AS server, min(ts) AS first, max(ts) AS last, count() AS stored,
+				SELECT tap_id AS tap, fromUnixTimestamp64Nano(toInt64(tap_epoch)) AS started, anyIf(events.server, events.server != '') AS server, min(ts) AS first, max(ts) AS last, count() AS stored,
 				       greatest(toInt64(max(greatest(tap_seq, lost_to)) - min(tap_seq) + 1) - toInt64(stored), 0) AS missing, max(lost_events) AS "reported lost"
 				FROM events WHERE $__timeFilter(ts) AND `+byTenant+` AND tap_seq > 0
 				GROUP BY tap_id, tap_epoch HAVING missing > 0 ORDER BY missing DESC LIMIT 200`, colServer),

@@ -52,7 +52,7 @@ func soc() *Board {
 				FROM (SELECT arrayJoin(references) AS reference, is_open `+findingsInTime+`)
 				GROUP BY reference ORDER BY findings DESC LIMIT 100`, column{name: "findings", bar: true}),
 			rows(about{"Taps", "What each tap sent in the time range. A tap that is long silent may be bypassed.", 6, 9}, `
-				SELECT tap_id AS tap, anyLast(events.server) AS server, max(ts) AS "last seen", dateDiff('second', "last seen", now()) AS silence, count() AS events
+				SELECT tap_id AS tap, anyLastIf(events.server, events.server != '') AS server, max(ts) AS "last seen", dateDiff('second', "last seen", now()) AS silence, count() AS events
 				FROM events WHERE $__timeFilter(ts) AND `+byTenant+` AND `+where("events.server", "server")+` AND tap_id != ''
 				GROUP BY tap_id ORDER BY "last seen" LIMIT 200`, colServer, column{name: "silence", unit: "s", width: 90}),
 			rows(about{"Sinks", "Every consumer of a stream, as last observed: what waits for it and for how long.", 6, 9}, `

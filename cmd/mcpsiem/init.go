@@ -281,7 +281,7 @@ func (o *initOptions) answers(ask asker) (a setup.Answers, err error) {
 		}
 	}
 	if a.Retention == "" {
-		a.Retention, err = ask.Line("Retention preset: "+strings.Join(presetNames(), ", ")+" (Enter: the store's default)", "")
+		a.Retention, err = ask.Line("Retention preset: "+strings.Join(presetNames(), ", ")+" (Enter: nothing is ever removed)", "")
 	}
 	return a, err
 }

@@ -97,7 +97,7 @@ var endpoints = map[string]endpoint{
 	"health": {
 		{"consumers", `SELECT stream, durable AS consumer, argMax(c.pending, c.observed_at) AS waiting, argMax(c.ack_pending, c.observed_at) AS under_way, round(argMax(c.lag_seconds, c.observed_at), 1) AS behind_s, toString(max(c.observed_at)) AS observed
 			FROM consumers AS c WHERE observed_at > now() - INTERVAL 1 HOUR GROUP BY stream, durable ORDER BY behind_s DESC, stream, consumer`},
-		{"taps", `SELECT tap_id AS tap, any(e.server) AS server, count() AS events, sum(lost_events) AS lost, dateDiff('second', max(ts), now()) AS silent_s FROM events AS e WHERE ts > ` + since + ` AND tap_id != '' GROUP BY tap_id ORDER BY silent_s LIMIT 200`},
+		{"taps", `SELECT tap_id AS tap, anyIf(e.server, e.server != '') AS server, count() AS events, sum(lost_events) AS lost, dateDiff('second', max(ts), now()) AS silent_s FROM events AS e WHERE ts > ` + since + ` AND tap_id != '' GROUP BY tap_id ORDER BY silent_s LIMIT 200`},
 		{"dead", `SELECT sink, stream, reason, sum(records) AS records FROM ledger WHERE sink != '' AND reason NOT IN ('replayed', 'dropped') GROUP BY sink, stream, reason ORDER BY records DESC LIMIT 100`},
 		{"accounts", `SELECT stream, sink, received, stored, dead_lettered, difference FROM accounting ORDER BY stream`},
 		{"seals", `SELECT tenant, max(c.size) AS sealed, toString(max(c.signed_at)) AS signed FROM seal_checkpoints AS c GROUP BY tenant ORDER BY tenant`},

@@ -4,6 +4,10 @@
 const main = document.getElementById('main');
 const ranks = { critical: 5, high: 4, medium: 3, low: 2, informational: 1 };
 
+// What cannot be seen, or turns the order of what can (a name that reads backwards), is shown by its number.
+const unseen = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e01ef}]/gu;
+const visible = s => String(s).replace(unseen, c => '\\u{' + c.codePointAt(0).toString(16) + '}');
+
 // el makes an element: attributes, then children, which are elements or texts.
 function el(name, attributes, ...children) {
   const e = document.createElement(name);
@@ -11,7 +15,7 @@ function el(name, attributes, ...children) {
     if (k.startsWith('on')) e.addEventListener(k.slice(2), v);
     else if (v !== undefined && v !== false) e.setAttribute(k, v === true ? '' : v);
   }
-  e.append(...children.flat(Infinity).filter(c => c !== null && c !== undefined).map(c => (c instanceof Node ? c : String(c))));
+  e.append(...children.flat(Infinity).filter(c => c !== null && c !== undefined).map(c => (c instanceof Node ? c : visible(c))));
   return e;
 }
 
@@ -38,7 +42,7 @@ const num = (head, of) => col(head, r => number.format(of(r) ?? 0), 'number');
 
 function table(caption, columns, rows, fresh) {
   if (!rows.length) return el('p', { class: 'nothing' }, caption + ': nothing.');
-  return el('div', { class: 'scroll' }, el('table', {},
+  return el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': visible(caption) }, el('table', {},
     el('caption', {}, caption),
     el('thead', {}, el('tr', {}, columns.map(c => el('th', { scope: 'col', class: c.kind === 'number' ? 'number' : undefined }, c.head)))),
     el('tbody', {}, rows.map(r => el('tr', { class: fresh && fresh(r) ? 'fresh' : undefined }, columns.map(c => el('td', { class: c.kind }, c.of(r))))))));
@@ -53,7 +57,7 @@ const callColumns = [
 
 const findingColumns = [
   col('Severity', r => badge(r.severity)),
-  col('What happened', r => link('#/finding/' + r.id, r.summary || r.title)),
+  col('What happened', r => link('#/finding/' + r.id, r.summary || r.title), 'text'),
   col('Status', r => r.status), col('Time', r => time(r.time), 'time'), col('Rule', r => r.rule),
   col('Who', r => r.principal || 'unknown'), col('Server', r => r.server), col('Tool', r => r.tool),
 ];

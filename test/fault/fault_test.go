@@ -28,6 +28,7 @@ import (
 
 var (
 	rounds = flag.Int("rounds", 3, "how many processes to kill")
+	seeded = flag.Uint64("seed", 0, "repeat the choices of an earlier run; 0: new ones")
 	bin    = flag.String("bin", "../../bin", "folder with mcpsiem and mcptap")
 )
 
@@ -205,9 +206,8 @@ func (o *oracle) post(ctx context.Context, s *site, worker int) {
 	}
 }
 
-// tap runs a real tap around the echo server and talks through it until stop. What passed the tap is an obligation: the tap
-// spools while nobody takes its events.
-func (o *oracle) tap(ctx context.Context, s *site, t *testing.T) (wait func()) {
+// startTap starts a real tap around the echo server.
+func startTap(t *testing.T, s *site) (*exec.Cmd, io.WriteCloser, *bufio.Reader) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -226,10 +226,16 @@ func (o *oracle) tap(ctx context.Context, s *site, t *testing.T) (wait func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	return cmd, in, bufio.NewReader(out)
+}
+
+// tap talks through a tap until stop. What passed it is an obligation: the tap spools while nobody takes its events, and what it has not got rid of
+// when it ends the next one sends.
+func (o *oracle) tap(ctx context.Context, s *site, t *testing.T) (wait func()) {
+	cmd, in, answers := startTap(t, s)
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
-		answers := bufio.NewReader(out)
 		for n := 0; ctx.Err() == nil; n++ {
 			id := fmt.Sprintf("tap-%d", n)
 			o.note(o.sent, []string{id, id + "-answer"})
@@ -273,9 +279,7 @@ func TestFault(t *testing.T) {
 		posters.Go(func() { o.post(ctx, s, w) })
 	}
 	var kills atomic.Int32
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd := rand.New(rand.NewPCG(newSeed(t), 0))
 	victims := []string{"mcpsiem", "clickhouse"}
 	for i := range *rounds {
 		time.Sleep(time.Duration(500+rnd.IntN(2500)) * time.Millisecond)
@@ -288,10 +292,22 @@ func TestFault(t *testing.T) {
 	stop()
 	posters.Wait()
 	waitTap()
+	next, in, _ := startTap(t, s)
 	o.judge(t, s)
+	in.Close()
+	next.Wait()
 	if kills.Load() == 0 || len(o.acked) < 200 {
 		t.Errorf("only %d kills and %d acknowledged events: this run shows nothing", kills.Load(), len(o.acked))
 	}
+}
+
+func newSeed(t *testing.T) uint64 {
+	seed := *seeded
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d", seed)
+	return seed
 }
 
 // keepPorts turns the ports that an installation chose into flags.

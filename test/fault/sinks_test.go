@@ -230,9 +230,7 @@ func TestFaultSinks(t *testing.T) {
 	defer stop()
 	var posters sync.WaitGroup
 	posters.Go(func() { o.post(ctx, s, 0) })
-	seed := rand.Uint64()
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(newSeed(t), 0))
 	order := []mode{dieAfter, away, half, healthy, dieFirst}
 	kills, faults := 0, 0
 	for i := range *rounds {

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -200,27 +199,11 @@ func (c *Client) Do(ctx context.Context, method, path, contentType, encoding str
 	return a, nil
 }
 
-// failed classifies an error of net/http.
+// failed marks a host that did not answer.
 func (c *Client) failed(h int, err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err // without the URL
-	}
 	if errors.Is(err, context.Canceled) {
-		return err
+		return context.Canceled
 	}
 	c.mark(h, false)
-	reason := "network"
-	var nerr net.Error
-	var cert *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &nerr) && nerr.Timeout():
-		reason, err = "timeout", errors.New("no answer in time")
-	case errors.As(err, &cert):
-		reason, err = "tls", errors.New("the certificate is not trusted: set tls.ca_file, or tls.server_name_override")
-	case errors.As(err, new(*net.OpError)), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-	default: // what net/http says of a malformed answer can quote it
-		err = errors.New("the connection broke, or the answer is not HTTP")
-	}
-	return sink.Again(err, reason, 0, !c.others())
+	return sink.Unanswered(err, !c.others())
 }

@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -78,12 +77,14 @@ func (t *poster) deliver(ctx context.Context, events []output, done func(*output
 }
 
 func (t *poster) part(ctx context.Context, events []output, done func(*output), refuse func(*output, string)) error {
-	status, err := t.post(ctx, t.body(events))
+	a, err := t.post(ctx, t.body(events))
 	if err != nil {
 		return err
 	}
+	status := a.Status
 	reason := "http_" + strconv.Itoa(status)
 	switch {
+	case sink.IsPage(a.Body): // of a login or a proxy, whatever its status
 	case status/100 == 2:
 		for i := range events {
 			done(&events[i])
@@ -121,7 +122,7 @@ func (t *poster) body(events []output) []byte {
 }
 
 // post sends one request until it is answered for good.
-func (t *poster) post(ctx context.Context, plain []byte) (status int, err error) {
+func (t *poster) post(ctx context.Context, plain []byte) (a sink.Answer, err error) {
 	body := plain
 	if t.cfg.Compression == gzipped {
 		var b bytes.Buffer
@@ -134,30 +135,26 @@ func (t *poster) post(ctx context.Context, plain []byte) (status int, err error)
 	}
 	err = sink.Retry(ctx, t.retry, &t.gate, t.tel, func(ctx context.Context) error {
 		begin := time.Now()
-		var h http.Header
-		status, h, err = t.once(ctx, body)
+		a, err = t.once(ctx, body)
 		outcome := "unanswered"
 		if err == nil {
-			outcome = "http_" + strconv.Itoa(status)
+			outcome = "http_" + strconv.Itoa(a.Status)
 		}
 		t.tel.Request(ctx, len(body), len(plain), time.Since(begin), outcome)
-		switch {
-		case err != nil:
-			return sink.Again(streams.WithReason(err, "unanswered"), "unanswered", 0, true)
-		case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
-			return sink.Again(streams.WithReason(fmt.Errorf("%s answered %d", t.cfg.Endpoint, status), outcome), outcome, sink.RetryAfter(h, time.Now()), true)
+		if s := a.Status; err == nil && (s == http.StatusRequestTimeout || s == http.StatusTooManyRequests || s >= 500) {
+			return sink.Again(streams.WithReason(fmt.Errorf("%s answered %d", t.cfg.Endpoint, s), outcome), outcome, a.After, true)
 		}
-		return nil
+		return err
 	})
-	return status, err
+	return a, err
 }
 
-func (t *poster) once(ctx context.Context, body []byte) (int, http.Header, error) {
+func (t *poster) once(ctx context.Context, body []byte) (a sink.Answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.cfg.Endpoint, bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, errors.New("cannot make a request for http.endpoint")
+		return a, errors.New("cannot make a request for http.endpoint")
 	}
 	req.Header.Set("Content-Type", map[string]string{ndjson: "application/x-ndjson", array: "application/json"}[t.cfg.Format])
 	if t.cfg.Compression == gzipped {
@@ -166,15 +163,12 @@ func (t *poster) once(ctx context.Context, body []byte) (int, http.Header, error
 	if !t.cfg.Secret.IsZero() {
 		secret, err := t.cfg.Secret.Read()
 		if err != nil {
-			return 0, nil, err
+			return a, streams.WithReason(err, "secret_unreadable")
 		}
 		req.Header.Set(t.cfg.Header, t.cfg.Prefix+secret)
 	}
-	resp, err := t.client.Do(req)
-	if err != nil {
-		return 0, nil, fmt.Errorf("cannot reach %s: %w", t.cfg.Endpoint, err)
+	if a, err = sink.Send(t.client, req); err != nil {
+		return a, fmt.Errorf("cannot reach %s: %w", t.cfg.Endpoint, err)
 	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // what it says may quote the events
-	return resp.StatusCode, resp.Header, nil
+	return a, nil
 }

@@ -141,27 +141,37 @@ func (c *httpClient) post(ctx context.Context, path string, body []byte, read fu
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return 0, "unanswered", len(body), sink.Again(streams.WithReason(fmt.Errorf("cannot reach %s: %w", c.cfg.Endpoint, err), "unanswered"), "unanswered", 0, true)
+		return 0, "unanswered", len(body), c.unanswered(err)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return 0, "unanswered", len(body), c.unanswered(err)
+	}
 	reason := "http_" + strconv.Itoa(resp.StatusCode)
 	switch s := resp.StatusCode; {
-	case s == http.StatusOK && err == nil:
+	case s == http.StatusOK:
 		rejected, err := read(answer)
-		if err != nil {
+		if err != nil || len(answer) == maxAnswer {
 			return operators, "otlp_no_answer", len(body), nil // a page of a proxy, say
 		}
 		if rejected > 0 {
 			return partly, "otlp_partial", len(body), nil
 		}
 		return accepted, "ok", len(body), nil
-	case err != nil, s == http.StatusRequestTimeout, s == http.StatusTooManyRequests, s >= 500:
+	case s == http.StatusRequestTimeout, s == http.StatusTooManyRequests, s >= 500:
 		return 0, reason, len(body), sink.Again(streams.WithReason(fmt.Errorf("%s answered %d", c.cfg.Endpoint, s), reason), reason, sink.RetryAfter(resp.Header, time.Now()), true)
-	case s == http.StatusBadRequest, s == http.StatusRequestEntityTooLarge, s == http.StatusUnprocessableEntity:
+	case (s == http.StatusBadRequest || s == http.StatusRequestEntityTooLarge || s == http.StatusUnprocessableEntity) && !sink.IsPage(answer):
 		return refused, reason, len(body), nil
 	}
 	return operators, reason, len(body), nil
+}
+
+// maxAnswer bounds what is read of an answer, bytes; those of OTLP have a few.
+const maxAnswer = 64 << 10
+
+func (c *httpClient) unanswered(err error) error {
+	return fmt.Errorf("cannot reach %s: %w", c.cfg.Endpoint, sink.Unanswered(err, true))
 }
 
 type grpcClient struct {

@@ -81,6 +81,12 @@ func newCollector(t *testing.T) *collector {
 	return c
 }
 
+// ServeHTTP passes a request on to the receiver.
+func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	to, _ := url.Parse("http://" + c.http)
+	httputil.NewSingleHostReverseProxy(to).ServeHTTP(w, r)
+}
+
 // state is what a backend makes of all that came: of each series the last point, as text without times. It checks that no series goes backwards.
 func (c *collector) state(t *testing.T) map[string]string {
 	t.Helper()
@@ -248,8 +254,6 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 // Requests and answers are lost, batches come again and again, also to several workers at once: each message counts once.
 func TestMetricsCountOnce(t *testing.T) {
 	c := newCollector(t)
-	to, _ := url.Parse("http://" + c.http)
-	proxy := httputil.NewSingleHostReverseProxy(to)
 	var mu sync.Mutex
 	rnd := rand.New(rand.NewPCG(1, 2))
 	faults := 0
@@ -266,10 +270,10 @@ func TestMetricsCountOnce(t *testing.T) {
 		case 1: // lost on the way
 			panic(http.ErrAbortHandler)
 		case 2: // lost on the way back
-			proxy.ServeHTTP(httptest.NewRecorder(), r)
+			c.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler)
 		default:
-			proxy.ServeHTTP(w, r)
+			c.ServeHTTP(w, r)
 		}
 	}))
 	defer front.Close()

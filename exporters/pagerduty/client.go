@@ -110,14 +110,14 @@ func (n *noted) judge() (outcome string, err error) {
 		return reason, sink.Again(says, reason, n.answer.After, true)
 	case status == http.StatusRequestTimeout, status >= 500:
 		return reason, sink.Again(says, reason, n.answer.After, false)
-	case status == http.StatusBadRequest:
+	case status == http.StatusBadRequest && !sink.IsPage(n.answer.Body):
 		for _, x := range append(body.Errors, body.Message) {
 			if x = strings.ToLower(x); strings.Contains(x, "routing_key") || strings.Contains(x, "routing key") {
 				return "pagerduty_routing_key", errKey
 			}
 		}
 		return reason, &refusal{"pagerduty_400"}
-	case status == http.StatusRequestEntityTooLarge:
+	case status == http.StatusRequestEntityTooLarge && !sink.IsPage(n.answer.Body):
 		return reason, &refusal{"pagerduty_413"}
 	}
 	// A 2xx that is not PagerDuty's, a redirection, a refusal of a proxy: the operator has to look.

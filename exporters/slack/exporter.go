@@ -246,7 +246,7 @@ func (e *slackExporter) judge(a sink.Answer, u string) (outcome string, err erro
 	reason := "http_" + strconv.Itoa(a.Status)
 	says := streams.WithReason(fmt.Errorf("the answer of Slack is HTTP %d", a.Status), reason)
 	switch {
-	case a.Status >= 200 && a.Status < 300:
+	case a.Status >= 200 && a.Status < 300 && !sink.IsPage(a.Body):
 		return "ok", nil
 	case a.Status == http.StatusTooManyRequests:
 		return reason, sink.Again(says, reason, max(a.After, e.cfg.Interval), true)
@@ -257,7 +257,7 @@ func (e *slackExporter) judge(a sink.Answer, u string) (outcome string, err erro
 		e.gone = u
 		e.mu.Unlock()
 		return reason, errGone
-	case a.Status == http.StatusBadRequest, a.Status == http.StatusRequestEntityTooLarge, a.Status == http.StatusUnprocessableEntity:
+	case (a.Status == http.StatusBadRequest || a.Status == http.StatusRequestEntityTooLarge || a.Status == http.StatusUnprocessableEntity) && !sink.IsPage(a.Body):
 		return reason, &refusal{"slack_" + strconv.Itoa(a.Status)}
 	}
 	return reason, says // the URL is not Slack's, or no longer: the operator has to look, the findings wait

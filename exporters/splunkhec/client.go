@@ -114,13 +114,13 @@ func (c *client) do(ctx context.Context, method, url, token string, body []byte,
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, classify(err)
+		return nil, sink.Unanswered(err, true)
 	}
 	defer resp.Body.Close()
 	err = readReply(resp, into)
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxReply)) // else the connection is not used again
 	if err != nil && !errors.Is(err, errNotHEC) {
-		return nil, classify(err)
+		return nil, sink.Unanswered(err, true)
 	}
 	return resp, err
 }
@@ -174,26 +174,4 @@ func (c *client) acks(ctx context.Context, token string, ids []int64) (map[strin
 		return nil, out.reply, nil
 	}
 	return out.Acks, out.reply, nil
-}
-
-// classify turns an error of net/http into one that may be tried again. Its text names the operation and the address.
-func classify(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err // without the URL, whose query a future version might extend
-	}
-	reason := "network"
-	var nerr net.Error
-	var cert *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, context.Canceled):
-		return err
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &nerr) && nerr.Timeout():
-		reason = "timeout"
-		err = errors.New("no answer in time")
-	case errors.As(err, &cert):
-		reason = "tls"
-		err = errors.New("its certificate is not trusted: set tls.ca_file, or tls.server_name_override")
-	}
-	return sink.Again(err, reason, 0, true)
 }

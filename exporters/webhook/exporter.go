@@ -229,7 +229,8 @@ func (e *webhookExporter) post(ctx context.Context, c credentials, ch []item) er
 }
 
 func (e *webhookExporter) judge(a sink.Answer) (outcome string, err error) {
-	if a.Status >= 200 && a.Status < 300 {
+	page := sink.IsPage(a.Body) // of a login or a proxy: no receipt, and no word about the records
+	if a.Status >= 200 && a.Status < 300 && !page {
 		return "ok", nil
 	}
 	reason := fmt.Sprintf("http_%d", a.Status)
@@ -242,7 +243,7 @@ func (e *webhookExporter) judge(a sink.Answer) (outcome string, err error) {
 	case a.Status == http.StatusGone:
 		e.gone.Store(true)
 		return reason, errGone
-	case a.Status < 400, a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden, a.Status == http.StatusNotFound, a.Status == http.StatusMethodNotAllowed, a.Status == http.StatusProxyAuthRequired:
+	case page, a.Status < 400, a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden, a.Status == http.StatusNotFound, a.Status == http.StatusMethodNotAllowed, a.Status == http.StatusProxyAuthRequired:
 		if e.cfg.OnMisconfigured == deadLetter {
 			return reason, &refusal{"webhook_" + strconv.Itoa(a.Status), true}
 		}

@@ -3,6 +3,7 @@
 package sink
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -115,39 +116,59 @@ const maxAnswer = 64 << 10
 func Send(c *http.Client, req *http.Request) (Answer, error) {
 	resp, err := c.Do(req)
 	if err != nil {
-		return Answer{}, classify(err)
+		return Answer{}, Unanswered(err, true)
 	}
 	defer resp.Body.Close()
 	a := Answer{Status: resp.StatusCode, After: RetryAfter(resp.Header, time.Now())}
 	if a.Body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)); err != nil {
-		return a, classify(err)
+		return a, Unanswered(err, true)
 	}
 	return a, nil
 }
 
-func classify(err error) error {
+// Unanswered says of an error of net/http why there is no answer: an error that passes, marked with Again, in words that quote neither address nor
+// answer. With busy all requests to the target wait. A request that was cancelled does not pass.
+func Unanswered(err error, busy bool) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
 	}
 	var nerr net.Error
 	var cert *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var name *net.DNSError
 	var op *net.OpError
+	again := func(reason string, err error) error {
+		return Again(streams.WithReason(err, reason), reason, 0, busy)
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	case errors.Is(err, errNetwork):
-		return Again(streams.WithReason(errNetwork, "network_denied"), "network_denied", 0, true)
+		return again("network_denied", errNetwork)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &nerr) && nerr.Timeout():
-		return Again(streams.WithReason(errors.New("no answer in time"), "timeout"), "timeout", 0, true)
+		return again("timeout", errors.New("no answer in time"))
 	case errors.As(err, &cert):
-		return Again(streams.WithReason(errors.New("the other side's certificate is not trusted: set tls.ca_file, or tls.server_name_override"), "tls"), "tls", 0, true)
+		return again("tls", errors.New("its certificate is not trusted: set tls.ca_file, or tls.server_name_override"))
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
+		return again("tls", errors.New("it does not speak TLS: is the address https where it should be http?"))
+	case errors.As(err, &alert):
+		return again("tls", fmt.Errorf("it refuses the TLS connection: %w", alert))
+	case errors.As(err, &name):
+		return again("network", errors.New("the name of its host does not resolve"))
 	case errors.As(err, &op):
 		var no syscall.Errno
 		if errors.As(err, &no) {
-			return Again(streams.WithReason(fmt.Errorf("cannot %s: %w", op.Op, no), "network"), "network", 0, true)
+			return again("network", fmt.Errorf("cannot %s: %w", op.Op, no))
 		}
-		return Again(streams.WithReason(fmt.Errorf("cannot %s: the connection failed", op.Op), "network"), "network", 0, true)
+		return again("network", fmt.Errorf("cannot %s: the connection failed", op.Op))
 	}
-	return Again(streams.WithReason(errors.New("the connection failed"), "network"), "network", 0, true)
+	return again("network", errors.New("the connection broke, or the answer is not HTTP"))
+}
+
+// IsPage reports whether an answer is a page for people: of a login, a proxy, or a TLS port that was spoken to without. No service that takes records
+// says anything about them with one.
+func IsPage(body []byte) bool {
+	b := bytes.ToLower(bytes.TrimSpace(body[:min(len(body), 256)]))
+	return bytes.HasPrefix(b, []byte("<!doctype html")) || bytes.HasPrefix(b, []byte("<html")) || bytes.HasPrefix(b, []byte("client sent an http request to an https server"))
 }

@@ -89,7 +89,7 @@ func TestSend(t *testing.T) {
 		n         Networks
 		url, want string
 	}{
-		{Networks{}, srv.URL + "/reset?s3cret", "connection failed"},
+		{Networks{}, srv.URL + "/reset?s3cret", "connection broke"},
 		{Networks{}, srv.URL + "/slow?s3cret", "no answer in time"},
 		{Networks{}, "http://127.0.0.1:1/s3cret", "connection refused"},
 		{Networks{DenyPrivate: true}, srv.URL + "/s3cret", "networks.allow"},

@@ -1,0 +1,25 @@
+package elastic
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/mcpsiem/mcpsiem/exporters/elastic/elastictest"
+	"github.com/mcpsiem/mcpsiem/internal/sink"
+	"github.com/mcpsiem/mcpsiem/internal/sink/sinktest"
+)
+
+func TestHostileServices(t *testing.T) {
+	sinktest.HTTP{
+		Open: func(t *testing.T, url string) func(context.Context, plog.Logs) error {
+			return start(t, url, func(c *Config) {
+				c.Timeout = sinktest.Timeout
+				c.Retry = sink.RetryConfig{Initial: time.Millisecond, Max: time.Millisecond, MaxElapsed: time.Millisecond}
+			}).exp.ConsumeLogs
+		},
+		Good: elastictest.NewUnstarted(), Batch: batch(0, 3), Secrets: []string{elastictest.APIKey},
+	}.Holds(t)
+}

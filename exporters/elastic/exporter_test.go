@@ -2,7 +2,6 @@ package elastic
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -15,27 +14,22 @@ import (
 
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
-	"go.opentelemetry.io/collector/consumer/consumererror"
-	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/mcpsiem/mcpsiem/exporters/elastic/elastictest"
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/finding"
 	"github.com/mcpsiem/mcpsiem/internal/sink"
+	"github.com/mcpsiem/mcpsiem/internal/sink/sinktest"
 	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
 
-const secret = "planted-content"
+const secret = sinktest.Content
 
 type rig struct {
-	t    testing.TB
-	exp  exporter.Logs
-	logs *observer.ObservedLogs
-	cfg  *Config
+	*sinktest.Rig
+	cfg *Config
 }
 
 func config(t testing.TB, endpoint string, edit ...func(*Config)) *Config {
@@ -62,68 +56,8 @@ func config(t testing.TB, endpoint string, edit ...func(*Config)) *Config {
 
 func start(t testing.TB, endpoint string, edit ...func(*Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, cfg: config(t, endpoint, edit...)}
-	set := exportertest.NewNopSettings(Type)
-	core, logs := observer.New(zap.DebugLevel)
-	set.Logger, r.logs = zap.New(core), logs
-	var err error
-	if r.exp, err = NewFactory().CreateLogs(context.Background(), set, r.cfg); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.exp.Start(context.Background(), componenttest.NewNopHost()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.exp.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-		for _, l := range logs.All() {
-			clean(t, l.Message+fmt.Sprint(l.ContextMap()))
-		}
-	})
-	return r
-}
-
-// clean fails if text holds content or the key.
-func clean(t testing.TB, text string) {
-	t.Helper()
-	if strings.Contains(text, secret) || strings.Contains(text, elastictest.APIKey) {
-		t.Errorf("content or the key in %q", text)
-	}
-}
-
-var seq uint64
-
-// send delivers a batch as a message of EVENTS. Redelivered as a second delivery of it.
-func (r *rig) send(ld plog.Logs, redelivered bool) error {
-	r.t.Helper()
-	seq++
-	ctx := streams.WithOrigin(context.Background(), streams.Origin{Stream: streams.Events, Durable: "elastic", First: seq, Last: seq, Redelivered: redelivered})
-	err := r.exp.ConsumeLogs(ctx, ld)
-	if err != nil {
-		clean(r.t, err.Error())
-		clean(r.t, streams.Reason(err))
-	}
-	return err
-}
-
-func id(i int) string { return fmt.Sprintf("%032x", i) }
-
-// batch makes n requests with ids from first on.
-func batch(first, n int, edit ...func(int, *event.Event)) plog.Logs {
-	ld := plog.NewLogs()
-	lrs := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
-	for i := range n {
-		e := event.Event{Name: event.NameRequest, Time: 1_800_000_000_123_456_789, Received: 1_800_000_001_000_000_000}
-		e.ID, e.ExchangeID, e.Tenant, e.Kind, e.Method, e.Tool, e.Server = id(first+i), id(first+i), "acme", event.KindRequest, "tools/call", "read_file", "files"
-		e.PrincipalID, e.HostName = "ann", "laptop-7"
-		e.Body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_file","arguments":{"path":"` + secret + `"}}}`
-		for _, f := range edit {
-			f(i, &e)
-		}
-		e.Encode(lrs.AppendEmpty())
-	}
-	return ld
+	cfg := config(t, endpoint, edit...)
+	return &rig{sinktest.Start(t, NewFactory(), cfg, elastictest.APIKey), cfg}
 }
 
 func findings(fs ...finding.Finding) plog.Logs {
@@ -135,50 +69,15 @@ func findings(fs ...finding.Finding) plog.Logs {
 	return ld
 }
 
-func all(n int) map[string]int {
-	out := map[string]int{}
-	for i := range n {
-		out[id(i)] = 1
-	}
-	return out
-}
-
-func counts(t testing.TB, s *elastictest.Server, want map[string]int) {
-	t.Helper()
-	if got := s.Counts(); !maps.Equal(got, want) {
-		t.Errorf("%d different documents, want %d; more than once or not wanted:", len(got), len(want))
-		for k, n := range got {
-			if want[k] != n {
-				t.Errorf("%s: %d, want %d", k, n, want[k])
-			}
-		}
-	}
-}
-
-// refusedIDs are the ids of the records that an error carries to the dead letters.
-func refusedIDs(t testing.TB, err error) []string {
-	t.Helper()
-	var rest consumererror.Logs
-	if !streams.Permanent(err) || !errors.As(err, &rest) {
-		t.Fatalf("%v is not permanent with its records", err)
-	}
-	var out []string
-	f, _ := (&sink.Route{}).Compile()
-	for rec := range sink.NewReader(f, nil).Read(context.Background(), rest.Data()) {
-		out = append(out, rec.Key())
-	}
-	return out
-}
-
 func TestDelivers(t *testing.T) {
 	f := func(name string, server func(*elastictest.Server), edit func(*Config)) {
 		t.Run(name, func(t *testing.T) {
 			s := elastictest.New(t, server)
 			r := start(t, s.URL, edit)
-			if err := r.send(batch(0, 50), false); err != nil {
+			if err := r.Send(sinktest.Events(0, 50), false); err != nil {
 				t.Fatal(err)
 			}
-			counts(t, s, all(50))
+			sinktest.Exactly(t, s.Counts(), sinktest.Each(50, 1))
 			d := s.Docs()[0]
 			if d.Index != ".ds-logs-mcpsiem.event-default-2026.11.22-000001" || d.Source["@timestamp"] != "2027-01-15T08:00:00.123456789Z" {
 				t.Errorf("%s at %v", d.Index, d.Source["@timestamp"])
@@ -202,7 +101,7 @@ func TestDelivers(t *testing.T) {
 func TestStreamsAndIDs(t *testing.T) {
 	s := elastictest.New(t)
 	r := start(t, s.URL, func(c *Config) { c.Namespaces = []Namespace{{Tenants: []string{"glob*"}, Namespace: "other"}} })
-	ld := batch(0, 3, func(i int, e *event.Event) {
+	ld := sinktest.Events(0, 3, func(i int, e *event.Event) {
 		switch i {
 		case 1:
 			e.Tenant = "globex"
@@ -210,14 +109,14 @@ func TestStreamsAndIDs(t *testing.T) {
 			e.Name, e.Kind, e.AuditAction = event.NameAudit, event.KindRecord, "rules.change"
 		}
 	})
-	if err := r.send(ld, false); err != nil {
+	if err := r.Send(ld, false); err != nil {
 		t.Fatal(err)
 	}
 	fi := finding.Finding{Time: 5}
 	fi.ID = "f1"
 	again := fi
 	again.Revision = 9
-	if err := r.send(findings(fi, again, fi), false); err != nil {
+	if err := r.Send(findings(fi, again, fi), false); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
@@ -229,7 +128,7 @@ func TestStreamsAndIDs(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		id(0): "logs-mcpsiem.event-default event", id(1): "logs-mcpsiem.event-other event", id(2): "logs-mcpsiem.audit-default event",
+		sinktest.ID(0): "logs-mcpsiem.event-default event", sinktest.ID(1): "logs-mcpsiem.event-other event", sinktest.ID(2): "logs-mcpsiem.audit-default event",
 		"f1": "logs-mcpsiem.finding-default alert", "f1-9": "logs-mcpsiem.finding-default alert",
 	}
 	if !maps.Equal(got, want) {
@@ -250,10 +149,10 @@ func TestFaultsOfRequests(t *testing.T) {
 				}
 			})
 			r := start(t, s.URL, func(c *Config) { c.Timeout = 100 * time.Millisecond }, edit)
-			if err := r.send(batch(0, 20), false); err != nil {
+			if err := r.Send(sinktest.Events(0, 20), false); err != nil {
 				t.Fatal(err)
 			}
-			counts(t, s, all(20))
+			sinktest.Exactly(t, s.Counts(), sinktest.Each(20, 1))
 			if n := len(s.Paths()); n <= len(faults)+2 { // what is there and the template are asked for as well
 				t.Errorf("only %d requests: %q", n, s.Paths())
 			}
@@ -294,21 +193,21 @@ func TestFaultsOfDocuments(t *testing.T) {
 				}
 			})
 			r := start(t, s.URL, edit)
-			err := r.send(batch(0, 10), false)
-			want := all(10)
+			err := r.Send(sinktest.Events(0, 10), false)
+			want := sinktest.Each(10, 1)
 			if wantReason == "" {
 				if err != nil {
 					t.Fatal(err)
 				}
-				counts(t, s, want)
+				sinktest.Exactly(t, s.Counts(), want)
 				if want := tries + 1; tries > 0 && !item.After && s.Bulks() != want {
 					t.Errorf("%d requests, want %d", s.Bulks(), want)
 				}
 				return
 			}
-			delete(want, id(3))
-			counts(t, s, want)
-			if got := refusedIDs(t, err); !slices.Equal(got, []string{id(3)}) || streams.Reason(err) != wantReason {
+			delete(want, sinktest.ID(3))
+			sinktest.Exactly(t, s.Counts(), want)
+			if got := sinktest.Refused(t, err); !slices.Equal(got, []string{sinktest.ID(3)}) || streams.Reason(err) != wantReason {
 				t.Errorf("dead letter %v, reason %s", got, streams.Reason(err))
 			}
 		})
@@ -332,7 +231,7 @@ func TestFailureStoreMayBeEnough(t *testing.T) {
 		s.Refuse = func(string, map[string]any) elastictest.Item { return elastictest.Item{FailureStore: "used"} }
 	})
 	r := start(t, s.URL, func(c *Config) { c.OnFailureStore = accept })
-	if err := r.send(batch(0, 3), false); err != nil || len(s.Failures()) != 3 {
+	if err := r.Send(sinktest.Events(0, 3), false); err != nil || len(s.Failures()) != 3 {
 		t.Errorf("%v, %d in the failure store", err, len(s.Failures()))
 	}
 }
@@ -343,16 +242,16 @@ func TestMisconfigured(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := elastictest.New(t, broken)
 			r := start(t, s.URL)
-			err := r.send(batch(0, 5), false)
+			err := r.Send(sinktest.Events(0, 5), false)
 			if err == nil || streams.Permanent(err) || !strings.Contains(err.Error(), wantErr) {
 				t.Fatalf("got %v, want %q", err, wantErr)
 			}
-			counts(t, s, map[string]int{})
+			sinktest.Exactly(t, s.Counts(), map[string]int{})
 			mended(s)
-			if err := r.send(batch(0, 5), true); err != nil {
+			if err := r.Send(sinktest.Events(0, 5), true); err != nil {
 				t.Fatal(err)
 			}
-			counts(t, s, all(5))
+			sinktest.Exactly(t, s.Counts(), sinktest.Each(5, 1))
 		})
 	}
 	fault := func(x elastictest.Fault) func(*elastictest.Server) {
@@ -372,16 +271,16 @@ func TestMisconfigured(t *testing.T) {
 	if err := os.WriteFile(r.cfg.Auth.APIKey.File, []byte("wrong"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.send(batch(0, 5), false); err == nil || streams.Permanent(err) || streams.Reason(err) != "credential" {
+	if err := r.Send(sinktest.Events(0, 5), false); err == nil || streams.Permanent(err) || streams.Reason(err) != "credential" {
 		t.Errorf("wrong key: %v", err)
 	}
 	if err := os.WriteFile(r.cfg.Auth.APIKey.File, []byte(elastictest.APIKey), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.send(batch(0, 5), true); err != nil {
+	if err := r.Send(sinktest.Events(0, 5), true); err != nil {
 		t.Errorf("the key was mended: %v", err)
 	}
-	counts(t, s, all(5))
+	sinktest.Exactly(t, s.Counts(), sinktest.Each(5, 1))
 }
 
 // A document's id is unique within one backing index only.
@@ -393,11 +292,11 @@ func TestRolloverBetweenTries(t *testing.T) {
 				s.Fault = func(n int, _ *http.Request) elastictest.Fault { return elastictest.Fault{ResetAfter: n == 1} }
 			})
 			r := start(t, s.URL, func(c *Config) { c.Retry.MaxElapsed = 0 }, edit)
-			if err := r.send(batch(0, 10), false); err == nil {
+			if err := r.Send(sinktest.Events(0, 10), false); err == nil {
 				t.Fatal("a request without an answer counts as delivered")
 			}
 			s.Rollover()
-			if err := r.send(batch(0, 12), true); err != nil {
+			if err := r.Send(sinktest.Events(0, 12), true); err != nil {
 				t.Fatal(err)
 			}
 			n := 0
@@ -407,7 +306,7 @@ func TestRolloverBetweenTries(t *testing.T) {
 			if n != want {
 				t.Errorf("%d documents, want %d", n, want)
 			}
-			if warned := r.logs.FilterMessageSnippet("may not search").Len() > 0; warned != writeOnly {
+			if warned := r.Logs.FilterMessageSnippet("may not search").Len() > 0; warned != writeOnly {
 				t.Errorf("a warning: %v", warned)
 			}
 		})
@@ -425,19 +324,19 @@ func TestLookThatFails(t *testing.T) {
 				s.Fault = func(n int, _ *http.Request) elastictest.Fault { return elastictest.Fault{ResetAfter: n == 1} }
 			})
 			r := start(t, s.URL, func(c *Config) { c.Retry.MaxElapsed = 0 })
-			if err := r.send(batch(0, 10), false); err == nil {
+			if err := r.Send(sinktest.Events(0, 10), false); err == nil {
 				t.Fatal("a request without an answer counts as delivered")
 			}
 			s.Rollover()
-			err := r.send(batch(0, 10), true)
+			err := r.Send(sinktest.Events(0, 10), true)
 			if err == nil || streams.Permanent(err) {
 				t.Fatalf("the look failed: %v", err)
 			}
 			s.LookUp, s.Partial = nil, false
-			if err := r.send(batch(0, 10), true); err != nil {
+			if err := r.Send(sinktest.Events(0, 10), true); err != nil {
 				t.Fatal(err)
 			}
-			counts(t, s, all(10))
+			sinktest.Exactly(t, s.Counts(), sinktest.Each(10, 1))
 		})
 	}
 	for _, code := range []int{401, 404, 429, 500, 503} {
@@ -456,17 +355,17 @@ func TestHosts(t *testing.T) {
 	bad.Server.Close()
 	r := start(t, bad.URL, func(c *Config) { c.Endpoints = append(c.Endpoints, good.URL) })
 	for i := range 20 {
-		if err := r.send(batch(i*5, 5), false); err != nil {
+		if err := r.Send(sinktest.Events(i*5, 5), false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	counts(t, good, all(100))
+	sinktest.Exactly(t, good.Counts(), sinktest.Each(100, 1))
 }
 
 func TestSizes(t *testing.T) {
 	s := elastictest.New(t)
 	r := start(t, s.URL, func(c *Config) { c.MaxBodyBytes, c.MaxEventBytes = 64<<10, 16<<10 })
-	ld := batch(0, 100, func(i int, e *event.Event) {
+	ld := sinktest.Events(0, 100, func(i int, e *event.Event) {
 		switch i {
 		case 7:
 			e.Body = `"` + strings.Repeat("x", 20<<10) + `"`
@@ -474,15 +373,15 @@ func TestSizes(t *testing.T) {
 			e.Anomalies = []string{strings.Repeat("y", 20<<10)}
 		}
 	})
-	err := r.send(ld, false)
-	if got := refusedIDs(t, err); !slices.Equal(got, []string{id(8)}) || streams.Reason(err) != "event_too_large" {
+	err := r.Send(ld, false)
+	if got := sinktest.Refused(t, err); !slices.Equal(got, []string{sinktest.ID(8)}) || streams.Reason(err) != "event_too_large" {
 		t.Errorf("%v, %s", got, streams.Reason(err))
 	}
-	want := all(100)
-	delete(want, id(8))
-	counts(t, s, want)
+	want := sinktest.Each(100, 1)
+	delete(want, sinktest.ID(8))
+	sinktest.Exactly(t, s.Counts(), want)
 	for _, d := range s.Docs() {
-		if m := d.Source["mcpsiem"].(map[string]any); d.ID == id(7) && (m["message_omitted"] != "too_large" || m["message"] != nil) {
+		if m := d.Source["mcpsiem"].(map[string]any); d.ID == sinktest.ID(7) && (m["message_omitted"] != "too_large" || m["message"] != nil) {
 			t.Error("the large message")
 		}
 	}
@@ -495,7 +394,7 @@ func TestStrangeIDs(t *testing.T) {
 	s := elastictest.New(t)
 	r := start(t, s.URL)
 	for range 2 {
-		err := r.send(batch(0, 3, func(i int, e *event.Event) {
+		err := r.Send(sinktest.Events(0, 3, func(i int, e *event.Event) {
 			e.ID = []string{"", strings.Repeat("i", 600), "\xff"}[i]
 		}), false)
 		if err != nil {

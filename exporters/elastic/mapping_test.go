@@ -14,9 +14,11 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/mcpsiem/mcpsiem/exporters/elastic/elastictest"
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/finding"
 	"github.com/mcpsiem/mcpsiem/internal/sink"
+	"github.com/mcpsiem/mcpsiem/internal/sink/sinktest"
 	"github.com/mcpsiem/mcpsiem/schemas/taxonomy"
 )
 
@@ -404,13 +406,13 @@ func FuzzAnswer(f *testing.F) {
 		if v == stored && r.allOK != n && len(r.Items) != n {
 			t.Fatal("stored without an answer for each document")
 		}
-		clean(t, r.err().Error()+r.reason())
+		sinktest.Clean(t, r.err().Error()+r.reason(), elastictest.APIKey)
 		for i := range r.Items {
 			it := &r.Items[i].Create
 			if j := it.judge(); j == stored && it.Status/100 != 2 {
 				t.Fatal("stored with status", it.Status)
 			}
-			clean(t, it.reason()+describe(it.Status, it.Error).Error())
+			sinktest.Clean(t, it.reason()+describe(it.Status, it.Error).Error(), elastictest.APIKey)
 		}
 	})
 }

@@ -19,26 +19,21 @@ import (
 	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/consumer/consumererror"
-	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exportertest"
-	"go.opentelemetry.io/collector/pdata/plog"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/mcpsiem/mcpsiem/exporters/splunkhec/hectest"
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/finding"
 	"github.com/mcpsiem/mcpsiem/internal/sink"
+	"github.com/mcpsiem/mcpsiem/internal/sink/sinktest"
 	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
 
-const secret = "planted-content"
+const secret = sinktest.Content
 
 type rig struct {
-	t    testing.TB
-	exp  exporter.Logs
-	logs *observer.ObservedLogs
-	cfg  *Config
+	*sinktest.Rig
+	cfg *Config
 }
 
 func config(t testing.TB, endpoint string, edit ...func(*Config)) *Config {
@@ -66,91 +61,8 @@ func config(t testing.TB, endpoint string, edit ...func(*Config)) *Config {
 
 func start(t testing.TB, endpoint string, edit ...func(*Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, cfg: config(t, endpoint, edit...)}
-	set := exportertest.NewNopSettings(Type)
-	core, logs := observer.New(zap.DebugLevel)
-	set.Logger, r.logs = zap.New(core), logs
-	var err error
-	if r.exp, err = NewFactory().CreateLogs(context.Background(), set, r.cfg); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.exp.Start(context.Background(), componenttest.NewNopHost()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.exp.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-		for _, l := range logs.All() {
-			clean(t, l.Message+fmt.Sprint(l.ContextMap()))
-		}
-	})
-	return r
-}
-
-// clean fails if text holds content or the token.
-func clean(t testing.TB, text string) {
-	t.Helper()
-	if strings.Contains(text, secret) || strings.Contains(text, hectest.Token) {
-		t.Errorf("content or the token in %q", text)
-	}
-}
-
-var seq uint64
-
-// send delivers a batch as a message of EVENTS. Redelivered as a second delivery of it.
-func (r *rig) send(ld plog.Logs, redelivered bool) error {
-	r.t.Helper()
-	seq++
-	ctx := streams.WithOrigin(context.Background(), streams.Origin{Stream: streams.Events, Durable: "splunk", First: seq, Last: seq, Redelivered: redelivered})
-	err := r.exp.ConsumeLogs(ctx, ld)
-	if err != nil {
-		clean(r.t, err.Error())
-		clean(r.t, streams.Reason(err))
-	}
-	return err
-}
-
-func id(i int) string { return fmt.Sprintf("%032x", i) }
-
-// batch makes n requests with ids from first on.
-func batch(first, n int, edit ...func(int, *event.Event)) plog.Logs {
-	ld := plog.NewLogs()
-	lrs := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
-	for i := range n {
-		e := event.Event{Name: event.NameRequest, Time: 1_800_000_000_123_456_789, Received: 1_800_000_001_000_000_000}
-		e.ID, e.ExchangeID, e.Tenant, e.Kind, e.Method, e.Tool, e.Server = id(first+i), id(first+i), "acme", event.KindRequest, "tools/call", "read_file", "files"
-		e.PrincipalID, e.HostName = "ann", "laptop-7"
-		e.Body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_file","arguments":{"path":"` + secret + `"}}}`
-		for _, f := range edit {
-			f(i, &e)
-		}
-		e.Encode(lrs.AppendEmpty())
-	}
-	return ld
-}
-
-func want(n, times int) map[string]int {
-	out := map[string]int{}
-	for i := range n {
-		out[id(i)] = times
-	}
-	return out
-}
-
-func counts(t testing.TB, s *hectest.Server, want map[string]int) {
-	t.Helper()
-	got := s.Counts()
-	for k, n := range want {
-		if got[k] != n {
-			t.Errorf("event %s is there %d times, want %d", k, got[k], n)
-		}
-	}
-	for k := range got {
-		if _, ok := want[k]; !ok {
-			t.Errorf("event %s was not sent", k)
-		}
-	}
+	cfg := config(t, endpoint, edit...)
+	return &rig{sinktest.Start(t, NewFactory(), cfg, hectest.Token), cfg}
 }
 
 func TestDelivery(t *testing.T) {
@@ -167,10 +79,10 @@ func TestDelivery(t *testing.T) {
 					edit(c)
 				}
 			})
-			if err := r.send(batch(0, 50), false); err != nil {
+			if err := r.Send(sinktest.Events(0, 50), false); err != nil {
 				t.Fatal(err)
 			}
-			counts(t, s, want(50, 1))
+			sinktest.Exactly(t, s.Counts(), sinktest.Each(50, 1))
 			e := s.Events()[0]
 			if e.SourceType != "mcpsiem:event" || e.Source != "mcpsiem" || e.Host != "laptop-7" {
 				t.Errorf("envelope %+v", e)
@@ -255,7 +167,7 @@ func TestCodes(t *testing.T) {
 		})
 		r := start(t, s.URL, edit...)
 		r.cfg.Timeout, r.cfg.Retry.MaxElapsed = time.Second, 20*time.Millisecond
-		err := r.send(batch(0, 1), false)
+		err := r.Send(sinktest.Events(0, 1), false)
 		got := taken
 		switch {
 		case err != nil && streams.Permanent(err):
@@ -312,7 +224,7 @@ func TestRetryAfterHoldsEverybodyBack(t *testing.T) {
 	r := start(t, s.URL, func(c *Config) { c.Retry.MaxElapsed = 5 * time.Second })
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := r.exp.ConsumeLogs(context.Background(), batch(0, 3)); err != nil {
+		if err := r.Exporter.ConsumeLogs(context.Background(), sinktest.Events(0, 3)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -323,7 +235,7 @@ func TestRetryAfterHoldsEverybodyBack(t *testing.T) {
 	}
 	time.Sleep(400 * time.Millisecond) // the answer is there
 	wg.Go(func() {
-		if err := r.exp.ConsumeLogs(context.Background(), batch(3, 3)); err != nil {
+		if err := r.Exporter.ConsumeLogs(context.Background(), sinktest.Events(3, 3)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -333,7 +245,7 @@ func TestRetryAfterHoldsEverybodyBack(t *testing.T) {
 			t.Errorf("request %d came %v after Splunk asked for a second", i+2, d)
 		}
 	}
-	counts(t, s, want(6, 1))
+	sinktest.Exactly(t, s.Counts(), sinktest.Each(6, 1))
 }
 
 // rest returns the ids of the records that a permanent error carries.
@@ -352,7 +264,7 @@ func rest(t *testing.T, err error) []string {
 }
 
 func TestBadEventsAlone(t *testing.T) {
-	bad := []string{id(0), id(7), id(8), id(19)}
+	bad := []string{sinktest.ID(0), sinktest.ID(7), sinktest.ID(8), sinktest.ID(19)}
 	f := func(name string, edit func(*hectest.Server), cfg ...func(*Config)) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
@@ -366,7 +278,7 @@ func TestBadEventsAlone(t *testing.T) {
 				edit(s)
 			})
 			r := start(t, s.URL, cfg...)
-			err := r.send(batch(0, 20), false)
+			err := r.Send(sinktest.Events(0, 20), false)
 			got := rest(t, err)
 			slices.Sort(got)
 			if !slices.Equal(got, bad) {
@@ -375,11 +287,11 @@ func TestBadEventsAlone(t *testing.T) {
 			if streams.Reason(err) != "hec_6" {
 				t.Errorf("reason %q", streams.Reason(err))
 			}
-			w := want(20, 1)
+			w := sinktest.Each(20, 1)
 			for _, b := range bad {
 				delete(w, b)
 			}
-			counts(t, s, w)
+			sinktest.Exactly(t, s.Counts(), w)
 		})
 	}
 	f("with its number", func(*hectest.Server) {})
@@ -399,8 +311,8 @@ func TestOneIndexDoesNotSpoilTheOthers(t *testing.T) {
 		}
 	})
 	tenants := []string{"wrong", "acme", "other"}
-	ld := batch(0, 9, func(i int, e *event.Event) { e.Tenant = tenants[i%3] })
-	err := r.send(ld, false)
+	ld := sinktest.Events(0, 9, func(i int, e *event.Event) { e.Tenant = tenants[i%3] })
+	err := r.Send(ld, false)
 	if err == nil || streams.Permanent(err) {
 		t.Fatalf("%v", err)
 	}
@@ -417,10 +329,10 @@ func TestOneIndexDoesNotSpoilTheOthers(t *testing.T) {
 		t.Fatalf("%d events, want 6", n)
 	}
 	s.Indexes = append(s.Indexes, "nowhere")
-	if err := r.send(ld, true); err != nil {
+	if err := r.Send(ld, true); err != nil {
 		t.Fatal(err)
 	}
-	counts(t, s, want(9, 1)) // the redelivery brought the missing ones only
+	sinktest.Exactly(t, s.Counts(), sinktest.Each(9, 1)) // the redelivery brought the missing ones only
 }
 
 func TestAcknowledgements(t *testing.T) {
@@ -440,8 +352,8 @@ func TestAcknowledgements(t *testing.T) {
 				c.MaxContentLength, c.MaxEventBytes = 64<<10, 16<<10
 				c.Ack.Timeout = time.Second
 			})
-			ld := batch(0, 250) // three requests
-			if err := r.send(ld, false); err == nil || streams.Permanent(err) {
+			ld := sinktest.Events(0, 250) // three requests
+			if err := r.Send(ld, false); err == nil || streams.Permanent(err) {
 				t.Fatalf("%v: what Splunk did not acknowledge must come again", err)
 			}
 			reqs := s.Requests()
@@ -449,7 +361,7 @@ func TestAcknowledgements(t *testing.T) {
 				t.Fatalf("%d requests", len(reqs))
 			}
 			first := reqs[0].Channel
-			if err := r.send(ld, true); err != nil {
+			if err := r.Send(ld, true); err != nil {
 				t.Fatal(err)
 			}
 			reqs = s.Requests()
@@ -459,13 +371,13 @@ func TestAcknowledgements(t *testing.T) {
 			got := s.Counts()
 			once, twice := 0, 0
 			for i := range 250 {
-				switch got[id(i)] {
+				switch got[sinktest.ID(i)] {
 				case 1:
 					once++
 				case 2:
 					twice++
 				default:
-					t.Errorf("event %d is there %d times", i, got[id(i)])
+					t.Errorf("event %d is there %d times", i, got[sinktest.ID(i)])
 				}
 			}
 			if twice != again*reqs[1].Events {
@@ -485,7 +397,7 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	r := start(t, s.URL, func(c *Config) { c.Ack.Timeout = time.Hour })
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if err := r.exp.ConsumeLogs(ctx, batch(0, 1)); !errors.Is(err, context.DeadlineExceeded) || streams.Permanent(err) {
+	if err := r.Exporter.ConsumeLogs(ctx, sinktest.Events(0, 1)); !errors.Is(err, context.DeadlineExceeded) || streams.Permanent(err) {
 		t.Fatal(err)
 	}
 }
@@ -493,7 +405,7 @@ func TestCancelledWhileWaiting(t *testing.T) {
 func TestTooLargeEvents(t *testing.T) {
 	s := hectest.New(t)
 	r := start(t, s.URL, func(c *Config) { c.MaxEventBytes = 16 << 10 })
-	ld := batch(0, 3, func(i int, e *event.Event) {
+	ld := sinktest.Events(0, 3, func(i int, e *event.Event) {
 		switch i {
 		case 1:
 			e.Body = `{"x":"` + strings.Repeat("y", 20<<10) + `"}`
@@ -501,10 +413,10 @@ func TestTooLargeEvents(t *testing.T) {
 			e.Anomalies = []string{strings.Repeat("z", 20<<10)}
 		}
 	})
-	if got := rest(t, r.send(ld, false)); !slices.Equal(got, []string{id(2)}) {
+	if got := rest(t, r.Send(ld, false)); !slices.Equal(got, []string{sinktest.ID(2)}) {
 		t.Errorf("refused %v", got)
 	}
-	counts(t, s, want(2, 1))
+	sinktest.Exactly(t, s.Counts(), sinktest.Each(2, 1))
 	if e := s.Events()[1]; e.Event["message"] != nil || e.Event["message_omitted"] != "too_large" {
 		t.Errorf("%v", e.Event)
 	}
@@ -536,7 +448,7 @@ func TestHealthCheck(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, wantErr)
 		}
 		if err != nil {
-			clean(t, err.Error())
+			sinktest.Clean(t, err.Error(), hectest.Token)
 		}
 		if err := exp.Shutdown(context.Background()); err != nil {
 			t.Error(err)
@@ -563,36 +475,36 @@ func TestTLS(t *testing.T) {
 	s := hectest.NewUnstarted()
 	srv := newTLSServer(t, s)
 	r := start(t, srv.URL, func(c *Config) { c.TLS = &configtls.ClientConfig{InsecureSkipVerify: true} })
-	if err := r.send(batch(0, 2), false); err != nil {
+	if err := r.Send(sinktest.Events(0, 2), false); err != nil {
 		t.Fatal(err)
 	}
 	r = start(t, srv.URL)
-	err := r.send(batch(2, 2), false)
+	err := r.Send(sinktest.Events(2, 2), false)
 	if err == nil || streams.Permanent(err) || !strings.Contains(err.Error(), "certificate is not trusted") {
 		t.Fatal(err)
 	}
-	counts(t, s, want(2, 1))
+	sinktest.Exactly(t, s.Counts(), sinktest.Each(2, 1))
 }
 
 func TestTokenIsReadAnew(t *testing.T) {
 	s := hectest.New(t, func(s *hectest.Server) { s.Tokens = map[string]bool{"rotated": true} })
 	r := start(t, s.URL)
-	if err := r.send(batch(0, 1), false); err == nil || streams.Permanent(err) {
+	if err := r.Send(sinktest.Events(0, 1), false); err == nil || streams.Permanent(err) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(r.cfg.Token.File, []byte("rotated"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.send(batch(0, 1), true); err != nil {
+	if err := r.Send(sinktest.Events(0, 1), true); err != nil {
 		t.Fatal(err)
 	}
-	counts(t, s, want(1, 1))
+	sinktest.Exactly(t, s.Counts(), sinktest.Each(1, 1))
 }
 
 func TestKindsOfRecords(t *testing.T) {
 	s := hectest.New(t)
 	r := start(t, s.URL)
-	ld := batch(0, 1, func(_ int, e *event.Event) { e.Body = "not JSON\n\"}{" })
+	ld := sinktest.Events(0, 1, func(_ int, e *event.Event) { e.Body = "not JSON\n\"}{" })
 	lrs := ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
 	fi := finding.Finding{Time: 1_800_000_000_000_000_000}
 	fi.ID, fi.Tenant, fi.Severity, fi.RuleID, fi.Summary, fi.EventIDs, fi.Why = "f1", "acme", "high", "budget", "spent", []string{"a", "b"}, map[string]string{"b": "2", "a": "1"}
@@ -602,7 +514,7 @@ func TestKindsOfRecords(t *testing.T) {
 	audit := event.Event{Name: event.NameAudit, Time: 1}
 	audit.ID, audit.AuditAction = "a1", "key.rotate"
 	audit.Encode(lrs.AppendEmpty())
-	if err := r.send(ld, false); err != nil {
+	if err := r.Send(ld, false); err != nil {
 		t.Fatal(err)
 	}
 	evs := s.Events()
@@ -610,7 +522,7 @@ func TestKindsOfRecords(t *testing.T) {
 	for _, e := range evs {
 		got = append(got, e.SourceType+" "+e.ID())
 	}
-	if w := []string{"mcpsiem:event " + id(0), "mcpsiem:finding f1", "mcpsiem:finding f1-5", "mcpsiem:audit a1"}; !slices.Equal(got, w) {
+	if w := []string{"mcpsiem:event " + sinktest.ID(0), "mcpsiem:finding f1", "mcpsiem:finding f1-5", "mcpsiem:audit a1"}; !slices.Equal(got, w) {
 		t.Fatalf("%q, want %q", got, w)
 	}
 	if m := evs[0].Event["message"]; m != "not JSON\n\"}{" {

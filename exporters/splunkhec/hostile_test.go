@@ -18,8 +18,8 @@ func TestHostileServices(t *testing.T) {
 			return start(t, url, func(c *Config) {
 				c.Timeout = sinktest.Timeout
 				c.Retry = sink.RetryConfig{Initial: time.Millisecond, Max: time.Millisecond, MaxElapsed: time.Millisecond}
-			}).exp.ConsumeLogs
+			}).Exporter.ConsumeLogs
 		},
-		Good: hectest.NewUnstarted(), Batch: batch(0, 3), Secrets: []string{hectest.Token},
+		Good: hectest.NewUnstarted(), Batch: sinktest.Events(0, 3), Secrets: []string{hectest.Token},
 	}.Holds(t)
 }

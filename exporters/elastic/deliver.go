@@ -60,11 +60,11 @@ func (w *worker) deliver(ctx context.Context, ld plog.Logs) error {
 	}
 	if err != nil {
 		if ctx.Err() == nil {
-			w.complain(err)
+			w.say.Fails(err)
 		}
 		return d.batch.Failed(err)
 	}
-	w.works()
+	w.say.Works()
 	d.batch.Done()
 	d.refused.Count(ctx, w.tel)
 	return d.refused.Err(ld)

@@ -5,19 +5,16 @@ package elastic
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 
 	"github.com/mcpsiem/mcpsiem/internal/sink"
-	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
 
 // elasticExporter delivers batches. Its workers bound how many are in work and how much memory they hold.
@@ -32,15 +29,11 @@ type elasticExporter struct {
 	cluster cluster
 	gate    sink.Gate
 	workers chan *worker
-	host    component.Host
+	say     *sink.Complaints
 	now     func() time.Time
 
 	stop context.CancelFunc
 	bg   sync.WaitGroup
-
-	mu     sync.Mutex
-	said   map[string]time.Time // when a complaint was last logged, by its reason
-	broken bool                 // the status was reported as such
 }
 
 func newExporter(set exporter.Settings, cfg *Config) (*elasticExporter, error) {
@@ -57,12 +50,12 @@ func newExporter(set exporter.Settings, cfg *Config) (*elasticExporter, error) {
 	}
 	return &elasticExporter{
 		cfg: cfg, log: set.Logger, tel: tel, filter: filter, done: sink.NewConfirmed(0), targets: newTargets(cfg), cluster: cluster{ready: map[string]bool{}},
-		workers: make(chan *worker, cfg.Connections), said: map[string]time.Time{}, now: time.Now,
+		workers: make(chan *worker, cfg.Connections), now: time.Now,
 	}, nil
 }
 
 func (e *elasticExporter) start(ctx context.Context, host component.Host) error {
-	e.host = host
+	e.say = sink.NewComplaints(e.log, host, "Elasticsearch")
 	var t *tls.Config
 	if e.cfg.TLS != nil {
 		var err error
@@ -132,28 +125,5 @@ func (e *elasticExporter) consume(ctx context.Context, ld plog.Logs) error {
 		return w.deliver(ctx, ld)
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// complain logs an error at most once a minute for each reason, and reports the component's status.
-func (e *elasticExporter) complain(err error) {
-	reason := streams.Reason(err)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if now := time.Now(); now.Sub(e.said[reason]) > time.Minute {
-		e.said[reason] = now
-		e.log.Error("Elasticsearch does not take events; they wait in the stream", zap.String("reason", reason), zap.Error(err))
-	}
-	e.broken = true
-	componentstatus.ReportStatus(e.host, componentstatus.NewRecoverableErrorEvent(errors.New("Elasticsearch does not take events: "+reason)))
-}
-
-func (e *elasticExporter) works() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.broken {
-		e.broken = false
-		clear(e.said)
-		componentstatus.ReportStatus(e.host, componentstatus.NewEvent(componentstatus.StatusOK))
 	}
 }

@@ -3,20 +3,16 @@ package ocsf
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
-	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 
 	"github.com/mcpsiem/mcpsiem/internal/sink"
-	"github.com/mcpsiem/mcpsiem/internal/streams"
 	"github.com/mcpsiem/mcpsiem/schemas/mappings"
 )
 
@@ -47,12 +43,10 @@ type ocsfExporter struct {
 	mapping *mapping
 	target  target
 	workers sync.Pool // of *worker
-	host    component.Host
+	say     *sink.Complaints
 
 	mu        sync.Mutex
 	recovered map[string]struct{} // records that are in files since before this process, until they come again
-	said      time.Time           // when a complaint was last logged
-	broken    bool
 }
 
 type worker struct {
@@ -94,7 +88,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*ocsfExporter, error) {
 }
 
 func (e *ocsfExporter) start(ctx context.Context, host component.Host) error {
-	e.host = host
+	e.say = sink.NewComplaints(e.log, host, "The target of OCSF events")
 	if err := e.target.start(ctx, host); err != nil {
 		return fmt.Errorf("cannot start the ocsf exporter: %w", err)
 	}
@@ -183,33 +177,12 @@ func (e *ocsfExporter) consume(ctx context.Context, ld plog.Logs) error {
 	e.tel.Delivered(ctx, delivered, true)
 	if err != nil {
 		if ctx.Err() == nil {
-			e.complain(err)
+			e.say.Fails(err)
 		}
 		return batch.Failed(err)
 	}
-	e.works()
+	e.say.Works()
 	batch.Done()
 	refused.Count(ctx, e.tel)
 	return refused.Err(ld)
-}
-
-// complain logs an error at most once a minute and reports the component's status.
-func (e *ocsfExporter) complain(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if now := time.Now(); now.Sub(e.said) > time.Minute {
-		e.said = now
-		e.log.Error("OCSF events cannot be delivered; they wait in the stream", zap.String("reason", streams.Reason(err)), zap.Error(err))
-	}
-	e.broken = true
-	componentstatus.ReportStatus(e.host, componentstatus.NewRecoverableErrorEvent(errors.New("OCSF events cannot be delivered: "+streams.Reason(err))))
-}
-
-func (e *ocsfExporter) works() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.broken {
-		e.broken, e.said = false, time.Time{}
-		componentstatus.ReportStatus(e.host, componentstatus.NewEvent(componentstatus.StatusOK))
-	}
 }

@@ -3,14 +3,11 @@ package otlp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -30,13 +27,9 @@ type otlpExporter struct {
 	done   *sink.Confirmed
 	gate   sink.Gate
 	client client
-	host   component.Host
+	say    *sink.Complaints
 	totals *totals // nil: no metrics
 	logs   bool
-
-	mu     sync.Mutex
-	said   time.Time // when a complaint was last logged
-	broken bool
 }
 
 func newExporter(set exporter.Settings, cfg *Config) (*otlpExporter, error) {
@@ -56,7 +49,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*otlpExporter, error) {
 }
 
 func (e *otlpExporter) start(ctx context.Context, host component.Host) (err error) {
-	e.host = host
+	e.say = sink.NewComplaints(e.log, host, "The OTLP backend")
 	if e.client, err = newClient(ctx, e.cfg); err != nil {
 		return fmt.Errorf("cannot start the otlp exporter: %w", err)
 	}
@@ -175,11 +168,11 @@ func (e *otlpExporter) consume(ctx context.Context, ld plog.Logs) error {
 	}
 	if err != nil {
 		if ctx.Err() == nil {
-			e.complain(err)
+			e.say.Fails(err)
 		}
 		return batch.Failed(err)
 	}
-	e.works()
+	e.say.Works()
 	batch.Done()
 	refusals.Count(ctx, e.tel)
 	return refusals.Err(ld)
@@ -220,7 +213,8 @@ func (e *otlpExporter) count(ctx context.Context, messages []message) error {
 				return err
 			case v == operators:
 				return e.operators(reason)
-			case v != accepted: // no loss: the next points of a series say all that these said
+			case v != accepted && time.Since(e.totals.warned) > time.Minute: // no loss: the next points of a series say all that these said
+				e.totals.warned = time.Now()
 				e.log.Warn("Metrics were refused; their next points say the same", zap.String("reason", reason))
 			}
 			return nil
@@ -243,25 +237,4 @@ func (e *otlpExporter) send(ctx context.Context, r *request) (v verdict, reason 
 		return err
 	})
 	return v, reason, err
-}
-
-// complain logs an error at most once a minute and reports the component's status.
-func (e *otlpExporter) complain(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if now := time.Now(); now.Sub(e.said) > time.Minute {
-		e.said = now
-		e.log.Error("OTLP records cannot be delivered; they wait in the stream", zap.String("reason", streams.Reason(err)), zap.Error(err))
-	}
-	e.broken = true
-	componentstatus.ReportStatus(e.host, componentstatus.NewRecoverableErrorEvent(errors.New("OTLP records cannot be delivered: "+streams.Reason(err))))
-}
-
-func (e *otlpExporter) works() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.broken {
-		e.broken, e.said = false, time.Time{}
-		componentstatus.ReportStatus(e.host, componentstatus.NewEvent(componentstatus.StatusOK))
-	}
 }

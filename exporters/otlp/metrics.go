@@ -83,6 +83,7 @@ type totals struct {
 
 	sending  chan struct{} // held by who sends: points of a series must not overtake each other
 	accepted uint64        // generation that the backend has; guarded by sending
+	warned   time.Time     // when a refusal was last logged; guarded by sending
 }
 
 func newTotals(limit int, start time.Time) *totals {

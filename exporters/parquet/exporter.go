@@ -8,12 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	pq "github.com/parquet-go/parquet-go"
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
@@ -31,11 +29,7 @@ type parquetExporter struct {
 	filter           *sink.Filter
 	events, findings *table
 	lock             *os.File
-	host             component.Host
-
-	mu     sync.Mutex
-	said   time.Time // when a complaint was last logged
-	broken bool
+	say              *sink.Complaints
 }
 
 func newExporter(set exporter.Settings, cfg *Config) (*parquetExporter, error) {
@@ -53,7 +47,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*parquetExporter, error) {
 }
 
 func (e *parquetExporter) start(_ context.Context, host component.Host) error {
-	e.host = host
+	e.say = sink.NewComplaints(e.log, host, "The folder of Parquet files")
 	if err := os.MkdirAll(e.cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("cannot start the parquet exporter: %w", err)
 	}
@@ -110,10 +104,10 @@ func (e *parquetExporter) consume(ctx context.Context, ld plog.Logs) error {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		e.complain(err)
+		e.say.Fails(err)
 		return err
 	}
-	e.works()
+	e.say.Works()
 	return nil
 }
 
@@ -161,25 +155,4 @@ func (e *parquetExporter) file(ctx context.Context, p place, g *group) error {
 		e.tel.Delivered(ctx, len(rows), true)
 	}
 	return err
-}
-
-// complain logs an error at most once a minute and reports the component's status.
-func (e *parquetExporter) complain(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if now := time.Now(); now.Sub(e.said) > time.Minute {
-		e.said = now
-		e.log.Error("Parquet files cannot be written; records wait in the stream", zap.Error(err))
-	}
-	e.broken = true
-	componentstatus.ReportStatus(e.host, componentstatus.NewRecoverableErrorEvent(errors.New("cannot write Parquet files")))
-}
-
-func (e *parquetExporter) works() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.broken {
-		e.broken, e.said = false, time.Time{}
-		componentstatus.ReportStatus(e.host, componentstatus.NewEvent(componentstatus.StatusOK))
-	}
 }

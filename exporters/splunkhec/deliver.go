@@ -67,11 +67,11 @@ func (w *worker) deliver(ctx context.Context, ld plog.Logs) error {
 	if len(errs) > 0 {
 		err := errors.Join(errs...)
 		if ctx.Err() == nil {
-			w.complain(streams.Reason(errs[0]), err)
+			w.say.Fails(err)
 		}
 		return d.batch.Failed(err)
 	}
-	w.works()
+	w.say.Works()
 	d.batch.Done()
 	d.refused.Count(ctx, w.tel)
 	return d.refused.Err(ld)

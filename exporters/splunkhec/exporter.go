@@ -4,13 +4,10 @@ package splunkhec
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
@@ -28,14 +25,10 @@ type hecExporter struct {
 	targets []target
 	gate    sink.Gate
 	workers chan *worker
-	host    component.Host
+	say     *sink.Complaints
 
 	stop context.CancelFunc
 	bg   sync.WaitGroup
-
-	mu     sync.Mutex
-	said   map[string]time.Time // when a complaint was last logged, by its reason
-	broken bool                 // the status was reported as such
 }
 
 func newExporter(set exporter.Settings, cfg *Config) (*hecExporter, error) {
@@ -49,12 +42,12 @@ func newExporter(set exporter.Settings, cfg *Config) (*hecExporter, error) {
 	}
 	return &hecExporter{
 		cfg: cfg, log: set.Logger, tel: tel, filter: filter, done: sink.NewConfirmed(0), targets: newTargets(cfg),
-		workers: make(chan *worker, cfg.Connections), said: map[string]time.Time{},
+		workers: make(chan *worker, cfg.Connections),
 	}, nil
 }
 
 func (e *hecExporter) start(ctx context.Context, host component.Host) error {
-	e.host = host
+	e.say = sink.NewComplaints(e.log, host, "Splunk")
 	var t *tls.Config
 	if e.cfg.TLS != nil {
 		var err error
@@ -121,27 +114,5 @@ func (e *hecExporter) consume(ctx context.Context, ld plog.Logs) error {
 		return w.deliver(ctx, ld)
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// complain logs an error at most once a minute for each reason, and reports the component's status.
-func (e *hecExporter) complain(reason string, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if now := time.Now(); now.Sub(e.said[reason]) > time.Minute {
-		e.said[reason] = now
-		e.log.Error("Splunk does not take events; they wait in the stream", zap.String("reason", reason), zap.Error(err))
-	}
-	e.broken = true
-	componentstatus.ReportStatus(e.host, componentstatus.NewRecoverableErrorEvent(errors.New("Splunk does not take events: "+reason)))
-}
-
-func (e *hecExporter) works() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.broken {
-		e.broken = false
-		clear(e.said)
-		componentstatus.ReportStatus(e.host, componentstatus.NewEvent(componentstatus.StatusOK))
 	}
 }

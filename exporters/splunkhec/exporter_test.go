@@ -29,8 +29,6 @@ import (
 	"github.com/mcpsiem/mcpsiem/internal/streams"
 )
 
-const secret = sinktest.Content
-
 type rig struct {
 	*sinktest.Rig
 	cfg *Config

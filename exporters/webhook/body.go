@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
@@ -57,17 +58,27 @@ func encodeFinding(f *finding.Finding) []byte {
 	return b
 }
 
-// batchID is the same for the same records in the same order: what the receiver knows a repetition by.
+// batchID is the same for the same records in the same order: what the receiver knows a repetition by. A record's own key is only taken if it fits
+// into a header and into the text that is signed, whose parts are separated by dots.
 func batchID(items []item) string {
-	if len(items) == 1 {
+	if len(items) == 1 && fits(items[0].key) {
 		return items[0].key
 	}
 	h := sha256.New()
 	for _, x := range items {
 		h.Write([]byte(x.key))
+		if x.key == "" {
+			h.Write(x.json)
+		}
 		h.Write([]byte{0})
 	}
 	return "batch-" + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func fits(key string) bool {
+	return key != "" && len(key) <= 128 && !strings.ContainsFunc(key, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '-' && r != '_'
+	})
 }
 
 func body(kind string, items []item) (b []byte, contentType string) {

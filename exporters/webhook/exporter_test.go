@@ -326,6 +326,31 @@ func TestAnswers(t *testing.T) {
 	f("private network", nil, func(c *Config) { c.Networks.Allow = nil }, "network_denied", 0)
 }
 
+// An id that a source made up cannot break a header, or hold the stream up.
+func TestStrangeIDs(t *testing.T) {
+	r := newReceiver(t, nil)
+	e := open(t, r.URL, func(c *Config) { c.Body = bodyRecord })
+	ids := []string{"a.b", "a\r\nX-Planted: b", "ä", "", strings.Repeat("k", 5000), "fine-1"}
+	ld := plog.NewLogs()
+	lrs := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+	for _, id := range ids {
+		ev := event.Event{Name: event.NameRequest, Time: 1}
+		ev.ID = id
+		ev.Encode(lrs.AppendEmpty())
+	}
+	if err := e.consume(context.Background(), ld); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for i, h := range r.headers {
+		id := h.Get(headerID)
+		if !fits(id) || seen[id] || id == ids[i] != (ids[i] == "fine-1") {
+			t.Errorf("%q goes as %q", ids[i], id)
+		}
+		seen[id] = true
+	}
+}
+
 func TestGoneStops(t *testing.T) {
 	r := newReceiver(t, func(int, []string) int { return 410 })
 	e := open(t, r.URL)

@@ -402,7 +402,7 @@ func elasticSearch(c *http.Client, req *http.Request) ([]elasticHit, error) {
 		return nil, errors.New("cannot read Elasticsearch's answer")
 	}
 	if r.TimedOut || r.Shards.Failed > 0 {
-		return nil, errors.New("Elasticsearch could not search everything: some shards failed or the search timed out")
+		return nil, errors.New("not everything could be searched in Elasticsearch: some shards failed or the search timed out")
 	}
 	return r.Hits.Hits, nil
 }

@@ -79,7 +79,7 @@ func TestSend(t *testing.T) {
 	if a, err := get(Networks{}, srv.URL+"/busy"); err != nil || a.Status != 429 || a.After != 7*time.Second {
 		t.Errorf("%+v %v", a, err)
 	}
-	if a, err := get(Networks{}, srv.URL+"/away"); err != nil || a.Status != 307 || hops != 0 {
+	if a, err := get(Networks{}, srv.URL+"/away"); err != nil || a.Status != http.StatusTemporaryRedirect || hops != 0 {
 		t.Errorf("%+v %v, %d redirections followed", a, err, hops)
 	}
 	if a, err := get(Networks{}, srv.URL+"/long"); err != nil || len(a.Body) != maxAnswer {

@@ -46,14 +46,14 @@ const (
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "enumeration",
-	Version:    "1.0.0",
+	Version:    "1.1.0",
 	Title:      "Names tried one after the other",
 	Severity:   engine.Medium,
 	Confidence: 0.7,
 	Key:        engine.KeyPrincipal,
 	MaxKeys:    16384,
 	TTL:        6 * time.Hour,
-	Sees: "Answers that say that something does not exist or is not allowed: JSON-RPC errors -32601, -32602 to a tool call or prompt, and -32002, and HTTP 403. What counts is the server with the tool, " +
+	Sees: "Answers that say that something does not exist or is not allowed: JSON-RPC errors -32601, -32602 to a tool call or prompt, and -32002, and 403 and 404 as codes of such errors, and HTTP 403. What counts is the server with the tool, " +
 		"resource, prompt or method that was asked for.",
 	Fires:  "When one principal (where nobody is known: credential, OS user or address) gets such answers for `names` different names within `window`. high when `many` are reached. Each at most once in `repeat`.",
 	Tuning: "`names` (default 12), `many` (60), `window` (10m), `repeat` (6h).",
@@ -93,13 +93,15 @@ func refused(e *event.Event) bool {
 		return true
 	case mcp.CodeInvalidParams:
 		return e.Method == "tools/call" || e.Method == "prompts/get" || e.Method == "resources/read"
+	case "403", "404": // statuses of HTTP, as servers write them here
+		return true
 	}
 	return false
 }
 
 // denied says whether the answer is that the name is not for this principal.
 func denied(e *event.Event) bool {
-	return e.AuthDecision == "denied" || e.AuthDecision == "insufficient_scope"
+	return e.AuthDecision == "denied" || e.AuthDecision == "insufficient_scope" || e.Kind == event.KindError && e.RPCCode == "403"
 }
 
 // name is what was asked for.

@@ -264,6 +264,9 @@ func printVerify(w io.Writer, reports []*seal.Report) error {
 		return err
 	}
 	for _, r := range reports {
+		if r.NotChecked != "" {
+			fmt.Fprintf(w, "  %s: not checked: %s\n", printable(r.Tenant), r.NotChecked)
+		}
 		for i, p := range r.Problems {
 			if i == 100 {
 				fmt.Fprintf(w, "  ... %d more, see --json\n", r.ProblemCount-100)

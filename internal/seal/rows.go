@@ -183,9 +183,14 @@ func (d *DB) connect(ctx context.Context) error {
 	return nil
 }
 
+var errDenied = errors.New("ClickHouse says ACCESS_DENIED (497)")
+
 // storeError says what failed, with ClickHouse's name and code of the error and never its text, which can quote values.
 func storeError(what string, err error) error {
 	var ex *ch.Exception
+	if errors.As(err, &ex) && ex.Code == proto.ErrAccessDenied {
+		return fmt.Errorf("cannot %s: %w", what, errDenied)
+	}
 	if errors.As(err, &ex) {
 		return fmt.Errorf("cannot %s: ClickHouse says %s (%d)", what, ex.Name, ex.Code)
 	}

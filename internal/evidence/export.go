@@ -53,7 +53,7 @@ type Options struct {
 const maxHistory = 200 // checkpoints
 
 // chunk is how many leaves are done in one step.
-var chunk uint64 = 20_000
+var chunk uint64 = 50_000
 
 // maxBytes is how long the bodies of the rows that are held at once may be together.
 var maxBytes uint64 = 64 << 20

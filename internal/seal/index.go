@@ -3,9 +3,11 @@
 package seal
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,30 +80,48 @@ func (d *DB) Salts(ctx context.Context, tenant string, leaves []Leaf) error {
 	if len(leaves) == 0 {
 		return nil
 	}
-	at := make(map[uint64]int, len(leaves))
 	lo, hi := leaves[0].Index, leaves[0].Index
-	asked := make(proto.ColUInt64, len(leaves))
+	ascending := true
 	for i, l := range leaves {
-		at[l.Index] = i
+		ascending = ascending && (i == 0 || l.Index > leaves[i-1].Index)
 		lo, hi = min(lo, l.Index), max(hi, l.Index)
-		asked[i] = l.Index
 	}
 	var index proto.ColUInt64
 	salt := &proto.ColFixedStr{Size: SaltSize}
-	return d.do(ctx, "read salts", ch.Query{
-		Body:          fmt.Sprintf("SELECT leaf_index, salt FROM %s WHERE tenant = %s AND leaf_index >= %d AND leaf_index <= %d AND leaf_index IN (SELECT i FROM asked)", d.table("seal_salts"), lit(tenant), lo, hi),
-		ExternalTable: "asked",
-		ExternalData:  []proto.InputColumn{{Name: "i", Data: asked}},
-		Result:        proto.Results{{Name: "leaf_index", Data: &index}, {Name: "salt", Data: salt}},
-		OnResult: func(context.Context, proto.Block) error {
+	q := ch.Query{
+		Body:   fmt.Sprintf("SELECT leaf_index, salt FROM %s WHERE tenant = %s AND leaf_index >= %d AND leaf_index <= %d", d.table("seal_salts"), lit(tenant), lo, hi),
+		Result: proto.Results{{Name: "leaf_index", Data: &index}, {Name: "salt", Data: salt}},
+	}
+	if ascending && hi-lo < 2*uint64(len(leaves)) { // most of the range is asked for: then all of it
+		q.OnResult = func(context.Context, proto.Block) error {
 			for i, x := range index {
-				if j, ok := at[x]; ok {
-					leaves[j].Salt = Salt(salt.Row(i))
+				from := max(0, int(x-lo)-int(hi-lo+1-uint64(len(leaves)))) // a leaf is at most as far before its place as leaves are left out
+				j, ok := slices.BinarySearchFunc(leaves[from:min(int(x-lo)+1, len(leaves))], x, func(l Leaf, x uint64) int { return cmp.Compare(l.Index, x) })
+				if ok {
+					leaves[from+j].Salt = Salt(salt.Row(i))
 				}
 			}
 			return nil
-		},
-	})
+		}
+		return d.do(ctx, "read salts", q)
+	}
+	at := make(map[uint64]int, len(leaves))
+	asked := make(proto.ColUInt64, len(leaves))
+	for i, l := range leaves {
+		at[l.Index] = i
+		asked[i] = l.Index
+	}
+	q.Body += " AND leaf_index IN (SELECT i FROM asked)"
+	q.ExternalTable, q.ExternalData = "asked", []proto.InputColumn{{Name: "i", Data: asked}}
+	q.OnResult = func(context.Context, proto.Block) error {
+		for i, x := range index {
+			if j, ok := at[x]; ok {
+				leaves[j].Salt = Salt(salt.Row(i))
+			}
+		}
+		return nil
+	}
+	return d.do(ctx, "read salts", q)
 }
 
 // insertLeaves stores leaves and salts. The same leaves again change nothing.

@@ -5,6 +5,7 @@ package seal
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
@@ -12,11 +13,12 @@ import (
 )
 
 // Later finds the later leaves of events and findings. Which ids have more than one leaf is asked once, when it is first needed: for all others,
-// however many rows are gone, nothing more is asked.
+// however many rows are gone, nothing more is asked. Steps that run at a time may share one.
 type Later struct {
 	db     *DB
 	tenant string
 	size   uint64
+	mu     sync.Mutex
 	again  map[uuid.UUID]bool
 }
 
@@ -60,6 +62,8 @@ func (l *Later) Of(ctx context.Context, leaves []Leaf) (map[uint64][]Leaf, error
 	if len(leaves) == 0 {
 		return nil, nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.again == nil {
 		if err := l.load(ctx); err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/google/uuid"
 )
 
@@ -39,7 +40,9 @@ func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool,
 		return nil, err
 	}
 	for _, kind := range []string{KindEvent, KindFinding} {
-		at := map[uuid.UUID][]int{}
+		// Of most ids there is one leaf; more hang together in a chain.
+		at := make(map[uuid.UUID]int32, len(leaves))
+		var chain []int32
 		var lo, hi uint64
 		for i, l := range leaves {
 			out[i].Leaf = l
@@ -50,32 +53,50 @@ func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool,
 				lo, hi = l.StreamSeq, l.StreamSeq
 			}
 			lo, hi = min(lo, l.StreamSeq), max(hi, l.StreamSeq)
-			at[l.ID] = append(at[l.ID], i)
+			if before, more := at[l.ID]; more {
+				if chain == nil {
+					chain = make([]int32, len(leaves))
+				}
+				chain[i] = before + 1 // 0 is the end
+			}
+			at[l.ID] = int32(i)
 		}
 		if len(at) == 0 {
 			continue
 		}
+		// each calls f with the leaves of an id.
+		each := func(id uuid.UUID, f func(m *Match)) {
+			i, there := at[id]
+			for there {
+				f(&out[i])
+				if there = chain != nil && chain[i] > 0; there {
+					i = chain[i] - 1
+				}
+			}
+		}
 		compare := func(r *Row) error {
+			if _, there := at[r.ID]; !there { // of a neighbour in the stream
+				return nil
+			}
 			digest := Digest(r.Canonical)
 			hit := false
-			for _, i := range at[r.ID] {
-				if LeafHash(out[i].Salt, digest) != out[i].Hash {
-					continue
+			each(r.ID, func(m *Match) {
+				if LeafHash(m.Salt, digest) != m.Hash {
+					return
 				}
 				hit = true
-				if out[i].State != Matched && keep {
-					out[i].Canonical = bytes.Clone(r.Canonical)
+				if m.State != Matched && keep {
+					m.Canonical = bytes.Clone(r.Canonical)
 					for _, c := range cells {
-						out[i].Cells = append(out[i].Cells, r.Cell(c))
+						m.Cells = append(m.Cells, r.Cell(c))
 					}
 				}
-				out[i].State, out[i].Mislabelled = Matched, r.Time != out[i].Time || r.StreamSeq != out[i].StreamSeq
-			}
+				m.State, m.Mislabelled = Matched, r.Time != m.Time || r.StreamSeq != m.StreamSeq
+			})
 			if hit {
 				return nil
 			}
-			for _, i := range at[r.ID] {
-				m := &out[i]
+			each(r.ID, func(m *Match) {
 				switch {
 				case m.State == Matched:
 					m.Second = m.Second || r.StreamSeq == m.StreamSeq
@@ -86,28 +107,33 @@ func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool,
 				default:
 					m.State = max(m.State, Changed)
 				}
-			}
+			})
 			return nil
 		}
 		where := fmt.Sprintf("tenant = %s AND stream_seq >= %d AND stream_seq <= %d", lit(tenant), lo, hi)
 		if err := d.Rows(ctx, kind, where, "", compare); err != nil {
 			return nil, err
 		}
-		// What is not there may be under another sequence.
-		for from := 0; from < len(leaves); {
+		// What is not there may be under another sequence. A few ids are found by the index on them; for many the column is read once.
+		var absent proto.ColUUID
+		for i := range out {
+			if out[i].Kind == kind && out[i].State == Absent {
+				absent = append(absent, out[i].ID)
+			}
+		}
+		where = fmt.Sprintf("tenant = %s AND %s IN ", lit(tenant), tableOf(kind).id)
+		switch {
+		case len(absent) == 0:
+		case len(absent) <= 500:
 			var ids []byte
-			n := 0
-			for ; from < len(leaves) && n < 500; from++ {
-				if out[from].Kind == kind && out[from].State == Absent {
-					ids = fmt.Appendf(ids, "'%s',", out[from].ID)
-					n++
-				}
+			for _, id := range absent {
+				ids = fmt.Appendf(ids, "'%s',", id)
 			}
-			if n == 0 {
-				continue
+			if err := d.Rows(ctx, kind, where+"("+string(ids[:len(ids)-1])+")", "", compare); err != nil {
+				return nil, err
 			}
-			where := fmt.Sprintf("tenant = %s AND %s IN (%s)", lit(tenant), tableOf(kind).id, ids[:len(ids)-1])
-			if err := d.Rows(ctx, kind, where, "", compare); err != nil {
+		default:
+			if err := d.rows(ctx, kind, where+"(SELECT id FROM asked)", "", absent, compare); err != nil {
 				return nil, err
 			}
 		}

@@ -225,6 +225,11 @@ func tableOf(kind string) *table {
 // Rows calls f with each row of a kind that the condition, in SQL, is true of; order is an ORDER BY or empty. Copies of a row that
 // ClickHouse has not merged yet come as often as they are there.
 func (d *DB) Rows(ctx context.Context, kind, where, order string, f func(*Row) error) error {
+	return d.rows(ctx, kind, where, order, nil, f)
+}
+
+// rows is Rows; the condition may ask for ids IN (SELECT id FROM asked).
+func (d *DB) rows(ctx context.Context, kind, where, order string, asked proto.ColUUID, f func(*Row) error) error {
 	t := tableOf(kind)
 	set, err := d.columnsOf(t)
 	if err != nil {
@@ -268,6 +273,9 @@ func (d *DB) Rows(ctx context.Context, kind, where, order string, f func(*Row) e
 			}
 			return nil
 		},
+	}
+	if asked != nil {
+		q.ExternalTable, q.ExternalData = "asked", []proto.InputColumn{{Name: "id", Data: asked}}
 	}
 	err = d.do(ctx, "read stored rows of "+t.name, q)
 	if set.body != nil && cap(set.body.Buf) > maxKept {

@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -93,7 +95,11 @@ type VerifyOptions struct {
 	Progress    func(done, total uint64)
 }
 
-const chunk = 20_000 // leaves at once
+// chunk is how many leaves are compared at once: some 60 MB. Rows of a place in the stream are spread over the parts of the store, so that few large steps read much less
+// than many small ones.
+const chunk = 200_000
+
+const workers = 2 // steps at a time, each with a connection of its own
 
 type verification struct {
 	VerifyOptions
@@ -297,51 +303,108 @@ func (v *verification) old(where string, note []byte, size uint64) {
 
 // leaves compares every leaf with the log and those of the period with their rows.
 func (v *verification) leaves(ctx context.Context) error {
-	for from := uint64(0); from < v.cp.Size; from += chunk {
-		to := min(from+chunk, v.cp.Size)
-		all, err := v.db.Leaves(ctx, v.Tenant, from, to, 0, math.MaxInt64)
-		if err != nil {
-			return err
-		}
-		var asked []Leaf
-		next := from
-		for i, l := range all {
-			if i > 0 && l.Index == all[i-1].Index {
-				if l != all[i-1] { // otherwise a copy that is not merged yet
-					v.leaf(l, ProblemLeaf, "seal_leaves has two different rows for it")
+	v.later = NewDB(v.db.cfg).NewLater(v.Tenant, v.cp.Size)
+	defer v.later.db.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// Each step has a report of its own; they are added up in the order of the log.
+	steps := make([]chan *Report, (v.cp.Size+chunk-1)/chunk)
+	for i := range steps {
+		steps[i] = make(chan *Report, 1)
+	}
+	var next atomic.Uint64
+	var ahead = make(chan struct{}, 2*workers) // reports that wait for an earlier one
+	var wg sync.WaitGroup
+	for range min(workers, len(steps)) {
+		wg.Go(func() {
+			w := *v
+			w.db = NewDB(v.db.cfg)
+			defer w.db.Close()
+			w.tiles = NewTiles(v.tiles.dir, v.tiles.size)
+			for {
+				select {
+				case ahead <- struct{}{}:
+				case <-ctx.Done():
+					return
 				}
-				continue
-			}
-			for ; next < l.Index; next++ {
-				v.lostLeaf(next)
-			}
-			next = l.Index + 1
-			h, err := v.tiles.Leaf(l.Index)
-			switch {
-			case err != nil:
-				v.leaf(l, ProblemTile, err.Error())
-			case h != l.Hash:
-				v.leaf(l, ProblemLeaf, "seal_leaves has another hash than the log")
-				l.Hash = h
-				fallthrough
-			default:
-				if l.Version != CanonicalVersion {
-					v.leaf(l, ProblemLeaf, fmt.Sprintf("its canonical form, version %d, is not one that this program knows", l.Version))
-				} else if l.Time >= v.begin && l.Time < v.end {
-					asked = append(asked, l)
+				i := next.Add(1) - 1
+				if i >= uint64(len(steps)) {
+					return
 				}
+				w.r = &Report{}
+				if err := w.step(ctx, i*chunk, min((i+1)*chunk, v.cp.Size)); err != nil {
+					cancel(err)
+					return
+				}
+				steps[i] <- w.r
 			}
-		}
-		for ; next < to; next++ {
-			v.lostLeaf(next)
-		}
-		if err := v.compare(ctx, asked); err != nil {
-			return err
-		}
-		if v.Progress != nil {
-			v.Progress(to, v.cp.Size)
+		})
+	}
+	for i := range steps {
+		select {
+		case r := <-steps[i]:
+			<-ahead
+			v.r.Checked, v.r.Matched, v.r.Superseded, v.r.Deleted = v.r.Checked+r.Checked, v.r.Matched+r.Matched, v.r.Superseded+r.Superseded, v.r.Deleted+r.Deleted
+			for _, p := range r.Problems {
+				v.note(p)
+			}
+			v.r.ProblemCount += r.ProblemCount - uint64(len(r.Problems))
+			if v.Progress != nil {
+				v.Progress(min(uint64(i+1)*chunk, v.cp.Size), v.cp.Size)
+			}
+		case <-ctx.Done():
+			wg.Wait()
+			return context.Cause(ctx)
 		}
 	}
+	cancel(nil)
+	wg.Wait()
+	return v.beyond(context.WithoutCancel(ctx))
+}
+
+// step compares the leaves in [from, to).
+func (v *verification) step(ctx context.Context, from, to uint64) error {
+	all, err := v.db.Leaves(ctx, v.Tenant, from, to, 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	asked := make([]Leaf, 0, len(all))
+	next := from
+	for i, l := range all {
+		if i > 0 && l.Index == all[i-1].Index {
+			if l != all[i-1] { // otherwise a copy that is not merged yet
+				v.leaf(l, ProblemLeaf, "seal_leaves has two different rows for it")
+			}
+			continue
+		}
+		for ; next < l.Index; next++ {
+			v.lostLeaf(next)
+		}
+		next = l.Index + 1
+		h, err := v.tiles.Leaf(l.Index)
+		switch {
+		case err != nil:
+			v.leaf(l, ProblemTile, err.Error())
+		case h != l.Hash:
+			v.leaf(l, ProblemLeaf, "seal_leaves has another hash than the log")
+			l.Hash = h
+			fallthrough
+		default:
+			if l.Version != CanonicalVersion {
+				v.leaf(l, ProblemLeaf, fmt.Sprintf("its canonical form, version %d, is not one that this program knows", l.Version))
+			} else if l.Time >= v.begin && l.Time < v.end {
+				asked = append(asked, l)
+			}
+		}
+	}
+	for ; next < to; next++ {
+		v.lostLeaf(next)
+	}
+	return v.compare(ctx, asked)
+}
+
+// beyond looks for leaves that the log does not have.
+func (v *verification) beyond(ctx context.Context) error {
 	if v.rolledBack {
 		return nil // what is beyond is what was cut off
 	}
@@ -432,9 +495,6 @@ func (v *verification) compare(ctx context.Context, leaves []Leaf) error {
 
 // newer says of which leaves a later one is about the same event or finding, and its row is there.
 func (v *verification) newer(ctx context.Context, leaves []Leaf) (map[uint64]bool, error) {
-	if v.later == nil {
-		v.later = v.db.NewLater(v.Tenant, v.cp.Size)
-	}
 	later, err := v.later.Of(ctx, leaves)
 	if err != nil || len(later) == 0 {
 		return nil, err

@@ -183,6 +183,9 @@ Nothing brings a destroyed key back, but a backup of the folder of keys: delete 
 				return err
 			}
 			key, err := s.Describe(k.tenant)
+			if errors.Is(err, pseudonym.ErrNoKey) && k.archiveKeys() > 0 {
+				err = nil // only archives are left
+			}
 			if err != nil {
 				return k.explain(err)
 			}
@@ -196,11 +199,19 @@ Nothing brings a destroyed key back, but a backup of the folder of keys: delete 
 				}
 			}
 			n, err := s.Destroy(k.tenant)
-			if err != nil {
+			if err != nil && !(errors.Is(err, pseudonym.ErrNoKey) && k.archiveKeys() > 0) {
 				return k.explain(err)
 			}
-			k.recordKey(c, audit.KeyDestroy, map[string]string{"keys": strconv.Itoa(n)})
-			_, err = fmt.Fprintf(out, "destroyed: %d %s\n", n, plural(n, "key", "keys"))
+			archives, kept, err := k.destroyArchives(c.Context())
+			k.recordKey(c, audit.KeyDestroy, map[string]string{"keys": strconv.Itoa(n), "archive_keys": strconv.Itoa(archives)})
+			fmt.Fprintf(out, "destroyed: %d %s", n, plural(n, "key", "keys"))
+			if archives > 0 {
+				fmt.Fprintf(out, ", and %d of archives", archives)
+			}
+			fmt.Fprintln(out)
+			if kept != "" {
+				fmt.Fprintln(out, "archives keep their keys:", kept)
+			}
 			return err
 		},
 	}
@@ -222,9 +233,44 @@ func (k *keysTarget) consequences(ctx context.Context, out io.Writer, key pseudo
 keys         %d, the oldest of %s; in use %s, epoch %d
 stored       %s
 meaningless  placeholders such as <email:...> and body fingerprints of all these events, in every copy of them
+unreadable   the tenant's archives, unless a legal hold could be about one of them
 stays        what a policy keeps or masks, identities in attributes; new events get a new key
 `, printable(k.tenant), key.Kept, when(key.First), key.ID, key.Epoch, k.stored(ctx))
 	return err
+}
+
+// archiveKeys counts the keys of the tenant's archives.
+func (k *keysTarget) archiveKeys() int {
+	archives, err := (&removal{target: k.target}).archives()
+	if err != nil {
+		return 0
+	}
+	return archives.CountKeys(k.tenant)
+}
+
+// destroyArchives destroys the keys of the tenant's archives, unless a legal hold could be about one of them, or nobody can say. kept is why not.
+func (k *keysTarget) destroyArchives(ctx context.Context) (n int, kept string, err error) {
+	r := removal{target: k.target}
+	archives, err := r.archives()
+	if err != nil || archives.CountKeys(k.tenant) == 0 {
+		return 0, "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	rm, err := r.remover(ctx)
+	if err != nil {
+		return 0, "the store cannot be asked for legal holds; do it again when it runs", nil
+	}
+	defer rm.Conn.Close()
+	held, err := rm.HeldArchives(ctx, k.tenant)
+	switch {
+	case err != nil:
+		return 0, "the store cannot be asked for legal holds; do it again when it runs", nil
+	case held:
+		return 0, "a legal hold could be about them (mcpsiem hold list)", nil
+	}
+	n, err = archives.DestroyKeys(k.tenant)
+	return n, "", err
 }
 
 // stored counts the tenant's events, where a store can be asked.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"text/tabwriter"
 	"time"
@@ -29,21 +30,22 @@ wins, unless one of them minimises. What a legal hold covers stays. Each removal
 See docs/retention.md.`,
 		Args: cobra.NoArgs,
 	}
-	c.AddCommand(newRetentionPlan("plan", "Count what an application would remove now"), newRetentionPlan("report", "Show the policy, holds, what is due, and what was removed on which record"), newRetentionApply(), newRetentionPresets())
+	c.AddCommand(newRetentionPlan("plan", "Count what an application would remove now"), newRetentionPlan("report", "Show the policy, holds, what is due, and what was removed on which record"), newRetentionApply(), newRetentionOpen(), newRetentionPresets())
 	return c
 }
 
 // removal is what commands that remove rows need.
 type removal struct {
 	target
-	file, archive string
-	asJSON        bool
+	file, archive, archiveKeys string
+	asJSON                     bool
 }
 
 func (r *removal) bind(c *cobra.Command) {
 	r.target.bind(c, true, true)
 	f := c.Flags()
 	f.StringVar(&r.archive, "archive-dir", "", "folder of archives `DIR`; by default archive in the state folder")
+	f.StringVar(&r.archiveKeys, "archive-keys-dir", "", "folder of the archives' keys `DIR`; by default secrets/archive beside the folder of archives")
 	f.BoolVar(&r.asJSON, "json", false, "print JSON")
 }
 
@@ -78,19 +80,27 @@ func (r *removal) remover(ctx context.Context) (*retention.Remover, error) {
 			base = "http://" + e.ClickHouseHTTP
 		}
 	}
-	dir := r.archive
-	if dir == "" {
-		dir = d.Path("archive")
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
+	archives, err := r.archives()
+	if err != nil {
 		conn.Close()
 		return nil, err
 	}
+	archives.HTTP, archives.User, archives.PasswordFile = base, cfg.Username, cfg.PasswordFile
 	return &retention.Remover{
 		Conn: conn, LockDir: d.Path("retention"), Actor: audit.Me(),
 		Record:  func(ctx context.Context, x audit.Record) error { return audit.WriteTo(ctx, nats, x) },
-		Archive: retention.Archive{Dir: dir, HTTP: base, User: cfg.Username, PasswordFile: cfg.PasswordFile},
+		Archive: archives,
 	}, nil
+}
+
+// archives are the folders of archives and of their keys.
+func (r *removal) archives() (retention.Archive, error) {
+	dir := r.archive
+	if dir == "" {
+		dir = state.Dir(r.stateDir).Path("archive")
+	}
+	dir, err := filepath.Abs(dir)
+	return retention.Archive{Dir: dir, Keys: r.archiveKeys}, err
 }
 
 func (r *removal) policy() (*retention.Policy, error) {
@@ -262,5 +272,54 @@ func newRetentionPresets() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func newRetentionOpen() *cobra.Command {
+	var r removal
+	var out string
+	c := &cobra.Command{
+		Use: "open RECORD --out FILE", Short: "Decrypt an archive into a Parquet file", Args: cobra.ExactArgs(1),
+		Long:    "Decrypt the archive of a record of removal (`mcpsiem retention report`) into a Parquet file, mode 0600. That it is read goes on record first.",
+		Example: "  mcpsiem retention open 2f0c6c1e-5c1d-4a55-9a0c-0a1b2c3d4e5f --out october.parquet",
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			rm, err := r.remover(ctx)
+			if err != nil {
+				return err
+			}
+			defer rm.Conn.Close()
+			all, err := rm.Removals(ctx, false)
+			if err != nil {
+				return err
+			}
+			for _, m := range all {
+				if m.Record.String() != args[0] || m.Archive == "" {
+					continue
+				}
+				if err := rm.Record(ctx, audit.Record{Action: audit.RetentionApply, Target: "archive: " + m.Record.String(), Tenant: m.Tenant, Actor: rm.Actor,
+					Details: map[string]string{"phase": "archive_opened", "record": m.Record.String(), "class": m.Class}}); err != nil {
+					return err
+				}
+				plain, err := rm.Archive.Read(m.Tenant, m.Archive)
+				if err != nil {
+					return err
+				}
+				f, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+				if err == nil {
+					_, err = f.Write(plain)
+					err = errors.Join(err, f.Close())
+				}
+				if err != nil {
+					return fmt.Errorf("cannot write the file: %w", err)
+				}
+				return nil
+			}
+			return withCode(exitUsage, errors.New("there is no archive of this record: see `mcpsiem retention report`"))
+		},
+	}
+	r.bind(c)
+	c.Flags().StringVar(&out, "out", "", "the `FILE`, which must not be there yet (required)")
+	_ = c.MarkFlagRequired("out")
 	return c
 }

@@ -145,11 +145,21 @@ func (p *person) copies() []string {
 
 func printFound(w io.Writer, all []subject.Found) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "TENANT\tEVENTS\tHELD\tNOT SEALED\tFINDINGS\tHELD\tAUDIT RECORDS (KEPT)\t")
+	fmt.Fprintln(tw, "TENANT\tEVENTS\tHELD\tNOT SEALED\tFINDINGS\tHELD\tIN ARCHIVES\tHELD\tAUDIT RECORDS (KEPT)\t")
 	for _, f := range all {
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t\n", printable(f.Tenant), f.Events, f.HeldEvents, f.NotSealed, f.Findings, f.HeldFindings, f.Audit)
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", printable(f.Tenant), f.Events, f.HeldEvents, f.NotSealed, f.Findings, f.HeldFindings, f.Archived, f.HeldArchived, f.Audit)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, f := range all {
+		for _, a := range f.ArchivesUnread {
+			if _, err := fmt.Fprintf(w, "  %s: archive not searched: %s\n", printable(f.Tenant), a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func newSubjectFind() *cobra.Command {
@@ -170,6 +180,9 @@ func newSubjectFind() *cobra.Command {
 			all := []subject.Found{}
 			for _, q := range qs {
 				f, err := subject.Look(c.Context(), rm.Conn, q)
+				if err == nil {
+					err = subject.LookArchived(c.Context(), rm, q, &f)
+				}
 				if err != nil {
 					return err
 				}
@@ -223,7 +236,7 @@ func newSubjectExport() *cobra.Command {
 			}()
 			db := seal.NewDB(cfg)
 			defer db.Close()
-			all, err := subject.Export(ctx, rm.Conn, db, qs, f)
+			all, err := subject.Export(ctx, rm, db, qs, f)
 			if err = errors.Join(err, f.Close()); err != nil {
 				return err
 			}
@@ -245,7 +258,7 @@ func newSubjectErase() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use: "erase --reason TEXT --yes", Short: "Erase what is stored of a person", Args: cobra.NoArgs,
-		Long: `Remove a person's events and findings, with what opens their leaves in the log, and the messages of the streams that brought them once every consumer has confirmed those. A record of it
+		Long: `Remove a person's events and findings, with what opens their leaves in the log, and the messages of the streams that brought them once every consumer has confirmed those, and their rows in archives: an archive with such rows is written anew under a new key, and the old key is destroyed. A record of it
 (subject.erase) stays, with the person as a keyed hash. ` + "`mcpsiem audit verify`" + ` stays good.
 
 What a legal hold covers stays, and is counted. So do records of what the person did to the trail itself. An event goes whole, also where only its body names the person.
@@ -266,6 +279,9 @@ Copies elsewhere are listed, not erased. Without --yes it only counts.`,
 				all := []subject.Found{}
 				for _, q := range qs {
 					f, err := subject.Look(ctx, rm.Conn, q)
+					if err == nil {
+						err = subject.LookArchived(ctx, rm, q, &f)
+					}
 					if err != nil {
 						return err
 					}
@@ -295,11 +311,11 @@ Copies elsewhere are listed, not erased. Without --yes it only counts.`,
 			}
 			w := c.OutOrStdout()
 			for _, e := range all {
-				if e.Events+e.Findings == 0 {
+				if e.Events+e.Findings+e.Archived == 0 && len(e.ArchivesUnread) == 0 {
 					continue
 				}
-				fmt.Fprintf(w, "%s: %d events and findings erased, %d held, %d not sealed yet (run it again), %d messages of streams deleted, %d wait for a consumer or their age\n", printable(e.Tenant), e.Removed, e.HeldEvents+e.HeldFindings, e.NotSealed, e.MessagesDeleted, e.MessagesWaiting)
-				for _, a := range e.ArchivesToReview {
+				fmt.Fprintf(w, "%s: %d events and findings erased, %d of archives, %d held, %d not sealed yet (run it again), %d messages of streams deleted, %d wait for a consumer or their age\n", printable(e.Tenant), e.Removed, e.RemovedArchived, e.HeldEvents+e.HeldFindings+e.HeldArchived, e.NotSealed, e.MessagesDeleted, e.MessagesWaiting)
+				for _, a := range e.ArchivesUnread {
 					fmt.Fprintln(w, "  archive, not searched:", a)
 				}
 			}

@@ -47,7 +47,9 @@ type Config struct {
 	NATS       streams.NATSConfig `mapstructure:"nats"`
 	ClickHouse ClickHouseConfig   `mapstructure:"clickhouse"`
 	ArchiveDir string             `mapstructure:"archive_dir"`
-	LockDir    string             `mapstructure:"lock_dir"`
+	// ArchiveKeysDir holds the keys of archives; by default secrets/archive beside archive_dir.
+	ArchiveKeysDir string `mapstructure:"archive_keys_dir"`
+	LockDir        string `mapstructure:"lock_dir"`
 }
 
 // ClickHouseConfig says where the tables are.
@@ -76,6 +78,8 @@ func (c *Config) Validate() error {
 		return errors.New("lock_dir must be set to an absolute path")
 	case c.ArchiveDir != "" && !filepath.IsAbs(c.ArchiveDir):
 		return errors.New("archive_dir must be an absolute path")
+	case c.ArchiveKeysDir != "" && !filepath.IsAbs(c.ArchiveKeysDir):
+		return errors.New("archive_keys_dir must be an absolute path")
 	}
 	if _, err := time.Parse("15:04", c.At); err != nil {
 		return errors.New("at must be a time of day such as 03:30")
@@ -185,7 +189,7 @@ func (s *scheduler) apply(ctx context.Context, finish bool) error {
 	r := &retention.Remover{
 		Conn: conn, LockDir: s.cfg.LockDir, Actor: audit.Actor{ID: "mcpsiem", Kind: "service", Issuer: host.Issuer, Method: "internal", Verified: true},
 		Record:  func(ctx context.Context, x audit.Record) error { return audit.WriteTo(ctx, s.cfg.NATS, x) },
-		Archive: retention.Archive{Dir: s.cfg.ArchiveDir, HTTP: c.HTTP, User: c.Username, Password: string(c.Password), PasswordFile: c.PasswordFile, Client: client},
+		Archive: retention.Archive{Dir: s.cfg.ArchiveDir, Keys: s.cfg.ArchiveKeysDir, HTTP: c.HTTP, User: c.Username, Password: string(c.Password), PasswordFile: c.PasswordFile, Client: client},
 	}
 	var done []retention.Removal
 	if finish {

@@ -190,11 +190,34 @@ func (r *Remover) expireArchives(ctx context.Context) error {
 				"rows": strconv.FormatUint(m.Rows, 10), "archive_sha256": m.ArchiveSHA256}}); err != nil {
 			return err
 		}
+		if key := r.Archive.keyOf(m.Tenant, m.Archive); key != "" {
+			if err := destroyKey(key); err != nil {
+				return err
+			}
+		}
 		if err := os.Remove(m.Archive); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("cannot remove an archive whose time is over: %w", err)
 		}
 	}
 	return nil
+}
+
+// HeldArchives says whether a hold in force could be about an archive of a tenant.
+func (r *Remover) HeldArchives(ctx context.Context, tenant string) (bool, error) {
+	all, err := r.Removals(ctx, false)
+	if err != nil {
+		return false, err
+	}
+	holds, err := Holds(ctx, r.Conn)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range all {
+		if m.Tenant == tenant && m.Archive != "" && archiveHeld(m, holds) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // archiveHeld says whether a hold could be about rows of an archive. It is not opened: a doubt keeps it.

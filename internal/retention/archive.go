@@ -1,14 +1,16 @@
-// Archives: rows as Parquet, with what proves that they are what was sealed.
+// Archives: rows as Parquet, encrypted, with what proves that they are what was sealed.
 
 package retention
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,7 +22,8 @@ import (
 
 // Archive says where rows go before they are deleted, and how to ask ClickHouse for them as Parquet: over HTTP.
 type Archive struct {
-	Dir          string // absolute; files are <tenant's folder>/<class>-<record id>.parquet
+	Dir          string // absolute; files are <tenant's folder>/<class>-<record id>.parquet.enc
+	Keys         string // folder of their keys; empty is secrets/archive beside Dir
 	HTTP         string // base URL of ClickHouse's HTTP interface
 	User         string
 	Password     string
@@ -47,21 +50,54 @@ WHERE r.tenant = %[3]s AND r.%[6]s IN (%[5]s)
 ORDER BY r.ts FORMAT Parquet`, r.table(name), r.table("seal_leaves"), quote(m.Tenant), m.Kind,
 		fmt.Sprintf("SELECT id FROM %s WHERE tenant = %s AND record_id = '%s' AND kind = '%s'", r.table("removed"), quote(m.Tenant), m.Record, m.Kind), id,
 		r.table("seal_salts"), r.table("seal_deletions"), m.Record)
+	body, err := a.ask(ctx, q, nil)
+	if err != nil {
+		return fmt.Errorf("cannot archive: %w", err)
+	}
+	defer body.Close()
+	path := filepath.Join(folder, m.Class+"-"+m.Record.String()+archiveExt)
+	m.ArchiveSHA256, err = a.save(m.Tenant, path, body)
+	if err == nil {
+		m.Archive = path
+	}
+	return err
+}
+
+// ask runs a query over HTTP; rows, if there are any, are a Parquet file that the query sees as table archived.
+func (a Archive) ask(ctx context.Context, query string, rows *external) (io.ReadCloser, error) {
 	set := url.Values{"max_execution_time": {"0"}, "output_format_parquet_compression_method": {"zstd"}, "output_format_parquet_string_as_string": {"0"},
 		"wait_end_of_query": {"0"}, "http_write_exception_in_output_format": {"0"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(a.HTTP, "/")+"/?"+set.Encode(), strings.NewReader(q))
+	var content io.Reader = strings.NewReader(query)
+	kind := "text/plain"
+	if rows != nil {
+		set.Set("query", query)
+		set.Set("archived_format", "Parquet")
+		set.Set("archived_structure", rows.structure)
+		var b bytes.Buffer
+		form := multipart.NewWriter(&b)
+		part, err := form.CreateFormFile("archived", "archived")
+		if err == nil {
+			_, err = part.Write(rows.parquet)
+		}
+		if err = errors.Join(err, form.Close()); err != nil {
+			return nil, err
+		}
+		content, kind = &b, form.FormDataContentType()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(a.HTTP, "/")+"/?"+set.Encode(), content)
 	if err != nil {
-		return errors.New("cannot archive: ClickHouse's HTTP address is no URL")
+		return nil, errors.New("ClickHouse's HTTP address is no URL")
 	}
 	password := a.Password
 	if a.PasswordFile != "" {
 		b, err := os.ReadFile(a.PasswordFile)
 		if err != nil {
-			return fmt.Errorf("cannot read ClickHouse's password: %w", err)
+			return nil, fmt.Errorf("cannot read ClickHouse's password: %w", err)
 		}
 		password = strings.TrimSpace(string(b))
 	}
 	req.SetBasicAuth(a.User, password)
+	req.Header.Set("Content-Type", kind)
 	req.Close = true
 	client := a.Client
 	if client == nil {
@@ -69,21 +105,46 @@ ORDER BY r.ts FORMAT Parquet`, r.table(name), r.table("seal_leaves"), quote(m.Te
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("cannot archive: cannot reach ClickHouse over HTTP: %w", errors.Unwrap(err))
+		return nil, fmt.Errorf("cannot reach ClickHouse over HTTP: %w", errors.Unwrap(err))
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK { // its text can quote values
-		return fmt.Errorf("cannot archive: ClickHouse answers %s, code %s", resp.Status, resp.Header.Get("X-ClickHouse-Exception-Code"))
+		resp.Body.Close()
+		return nil, fmt.Errorf("ClickHouse answers %s, code %s", resp.Status, resp.Header.Get("X-ClickHouse-Exception-Code"))
 	}
-	path := filepath.Join(folder, m.Class+"-"+m.Record.String()+".parquet")
+	return resp.Body, nil
+}
+
+// external is a Parquet file that travels with a query.
+type external struct {
+	structure string
+	parquet   []byte
+}
+
+// save encrypts a Parquet file with a new key and puts it where path says, at once, and returns its hash. A key that was there for the file before is destroyed.
+func (a Archive) save(tenant, path string, content io.Reader) (sum string, err error) {
+	before := a.keyOf(tenant, path)
+	id, key, err := a.newKey(tenant)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			_ = destroyKey(a.keyFile(tenant, id))
+		}
+	}()
 	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("cannot write an archive: %w", err)
+		return "", fmt.Errorf("cannot write an archive: %w", err)
 	}
 	defer os.Remove(path + ".part")
 	h := sha256.New()
 	var tail tailWriter
-	n, err := io.Copy(io.MultiWriter(f, h, &tail), resp.Body)
+	var n int64
+	e, err := newEncrypter(io.MultiWriter(f, h), id, key)
+	if err == nil {
+		n, err = io.Copy(io.MultiWriter(e, &tail), content)
+		err = errors.Join(err, e.Close())
+	}
 	err = errors.Join(err, f.Sync(), f.Close())
 	// A query that fails midway ends the answer early; a Parquet file ends with its magic.
 	if err == nil && (n < 12 || tail.b != [4]byte{'P', 'A', 'R', '1'}) {
@@ -93,13 +154,15 @@ ORDER BY r.ts FORMAT Parquet`, r.table(name), r.table("seal_leaves"), quote(m.Te
 		err = os.Rename(path+".part", path)
 	}
 	if err == nil {
-		err = syncDir(folder)
+		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		return fmt.Errorf("cannot write an archive: %w", err)
+		return "", fmt.Errorf("cannot write an archive: %w", err)
 	}
-	m.Archive, m.ArchiveSHA256 = path, hex.EncodeToString(h.Sum(nil))
-	return nil
+	if before != "" {
+		err = destroyKey(before)
+	}
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // tailWriter keeps the last four bytes.

@@ -1,10 +1,14 @@
 package retention
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -324,7 +328,7 @@ func TestArchive(t *testing.T) {
 	if _, err := w.r.Apply(ctx, p, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	files, _ := filepath.Glob(filepath.Join(w.dir, "archive", "*", "*.parquet"))
+	files, _ := filepath.Glob(filepath.Join(w.dir, "archive", "*", "*"+archiveExt))
 	if len(files) != 3 || w.count(acme) != 0 {
 		t.Fatalf("%d files, %d events left", len(files), w.count(acme))
 	}
@@ -336,7 +340,15 @@ func TestArchive(t *testing.T) {
 			Salt  string `parquet:"_salt"`
 			Body  string `parquet:"body"`
 		}
-		list, err := parquet.ReadFile[proof](f)
+		tenant := filepath.Base(filepath.Dir(f))
+		plain, err := w.r.Archive.Read(tenant, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if raw, _ := os.ReadFile(f); bytes.Contains(raw, []byte("PAR1")) || bytes.Contains(raw, []byte("user1@example.com")) {
+			t.Errorf("%s is readable", f)
+		}
+		list, err := parquet.Read[proof](bytes.NewReader(plain), int64(len(plain)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -363,7 +375,7 @@ func TestArchive(t *testing.T) {
 	if _, err := w.r.Apply(ctx, p, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if files, _ = filepath.Glob(filepath.Join(w.dir, "archive", "*", "*.parquet")); len(files) != 1 {
+	if files, _ = filepath.Glob(filepath.Join(w.dir, "archive", "*", "*"+archiveExt)); len(files) != 1 {
 		t.Errorf("%d archives left, want beta's", len(files))
 	}
 	w.green()
@@ -480,4 +492,127 @@ func FuzzPolicy(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A person is found in archives and taken out of them, but for what is held; the archive before cannot be read any more.
+func TestErasureReachesArchives(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	p := policy(t, `{version: "1", classes: [{name: long, hot: 10, archive: 100, match: {kinds: [events, findings]}}]}`)
+	if _, err := w.r.Apply(ctx, p, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	const who = "principal_id = 'user1@example.com'"
+	count := func() (found, held uint64, archives int) {
+		t.Helper()
+		if err := w.r.InArchives(ctx, "acme", kindEvent, who, func(x Archived, ask func(string) (io.ReadCloser, error)) error {
+			if x.Unread != nil {
+				t.Error(x.Unread)
+			}
+			found, held, archives = found+x.Found, held+x.Held, archives+1
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if n, held, a := count(); n != 43 || held != 0 || a != 1 {
+		t.Fatalf("%d found, %d held in %d archives", n, held, a)
+	}
+	files, _ := filepath.Glob(filepath.Join(w.dir, "archive", "acme", "long-*"+archiveExt))
+	var old []byte
+	var oldFile string
+	for _, f := range files {
+		plain, err := w.r.Archive.Read("acme", f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(plain, []byte("event_name")) {
+			oldFile = f
+			old, _ = os.ReadFile(f)
+		}
+	}
+	h := Hold{ID: "h", Matter: "m", Tenant: "acme", Query: "tap_seq <= 10", CreatedAt: time.Now()}
+	if err := h.Save(ctx, w.r.Conn); err != nil {
+		t.Fatal(err)
+	}
+	s := Selection{Tenant: "acme", Kind: kindEvent, Where: who, Action: audit.SubjectErase, Reason: "request", Details: map[string]string{"subject": "tag"}}
+	n, kept, unread, err := w.r.EraseArchived(ctx, s)
+	if err != nil || n != 41 || kept != 2 || unread != nil {
+		t.Fatalf("%d erased, %d kept, %v, %v", n, kept, unread, err)
+	}
+	if n, held, _ := count(); n != 2 || held != 2 {
+		t.Errorf("%d left, %d of them held", n, held)
+	}
+	if len(w.records) == 0 || w.records[len(w.records)-1].Details["rows"] != "41" || w.records[len(w.records)-1].Details["phase"] != "archive" {
+		t.Errorf("%+v", w.records)
+	}
+	// A copy of the archive from before, in a backup, is of no use.
+	if err := os.WriteFile(oldFile+".backup", old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.r.Archive.Read("acme", oldFile+".backup"); !errors.Is(err, ErrNoArchiveKey) {
+		t.Error(err)
+	}
+	os.Remove(oldFile + ".backup")
+	again, _, _, err := w.r.EraseArchived(ctx, s)
+	if err != nil || again != 0 {
+		t.Error(again, err)
+	}
+	// What is left is what it was, with its proofs.
+	plain, err := w.r.Archive.Read("acme", oldFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type row struct {
+		Salt      string `parquet:"_salt"`
+		Hash      string `parquet:"_leaf_hash"`
+		Principal string `parquet:"principal_id"`
+	}
+	rows, err := parquet.Read[row](bytes.NewReader(plain), int64(len(plain)))
+	if err != nil || len(rows) != 300-41 || len(rows[0].Salt) != 32 || len(rows[0].Hash) != 64 {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+	w.green()
+	// Without its key an archive is noise, and is named.
+	if n, err := w.r.Archive.DestroyKeys("acme"); err != nil || n != 2 || w.r.Archive.CountKeys("acme") != 0 || w.r.Archive.CountKeys("beta") != 1 {
+		t.Error(n, err)
+	}
+	if _, _, unread, err := w.r.EraseArchived(ctx, s); err != nil || len(unread) != 1 || !strings.Contains(unread[0], "key is gone") {
+		t.Error(unread, err)
+	}
+}
+
+// No chunk of an archive can be changed, left out, moved or cut off.
+func TestArchiveDamaged(t *testing.T) {
+	a := Archive{Dir: filepath.Join(t.TempDir(), "archive")}
+	plain := append(bytes.Repeat([]byte("0123456789abcdef"), 3*chunkSize/16), "PAR1"...)
+	os.MkdirAll(a.Dir, 0o700)
+	path := filepath.Join(a.Dir, "x"+archiveExt)
+	for _, n := range []int{12, chunkSize, chunkSize + 1, 2 * chunkSize, len(plain)} {
+		if _, err := a.save("acme", path, bytes.NewReader(plain[len(plain)-n:])); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := a.Read("acme", path); err != nil || !bytes.Equal(b, plain[len(plain)-n:]) {
+			t.Fatal(n, err)
+		}
+	}
+	whole, _ := os.ReadFile(path)
+	f := func(name string, b []byte) {
+		t.Helper()
+		os.WriteFile(path, b, 0o600)
+		if _, err := a.Read("acme", path); err == nil {
+			t.Errorf("%s passes", name)
+		}
+	}
+	one := chunkSize + 16
+	f("a byte changed", append(append(bytes.Clone(whole[:headerSize+100]), whole[headerSize+100]^1), whole[headerSize+101:]...))
+	f("cut at a chunk", whole[:headerSize+2*one])
+	f("cut", whole[:len(whole)-1])
+	f("a chunk left out", append(bytes.Clone(whole[:headerSize+one]), whole[headerSize+2*one:]...))
+	f("chunks exchanged", slices.Concat(whole[:headerSize], whole[headerSize+one:headerSize+2*one], whole[headerSize:headerSize+one], whole[headerSize+2*one:]))
+	f("more", append(bytes.Clone(whole), 0))
+	f("empty", nil)
+	f("head only", whole[:headerSize])
+	f("another key's name", append([]byte(archiveMagic+strings.Repeat("0", 32)+"\n"), whole[headerSize:]...))
 }

@@ -7,6 +7,7 @@ package subject
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,10 @@ type Found struct {
 	HeldFindings uint64 `json:"held_findings"`
 	Audit        uint64 `json:"audit_records"` // what the person did to the trail itself: kept, and not among events
 	NotSealed    uint64 `json:"not_sealed"`    // of the events, not sealed yet: erased another time
+
+	Archived       uint64   `json:"archived"`                  // events and findings in archives
+	HeldArchived   uint64   `json:"held_archived"`             // of them, covered by a legal hold
+	ArchivesUnread []string `json:"archives_unread,omitempty"` // archives that could not be searched, and why
 }
 
 const audited = "event_name = 'mcpsiem.audit'"
@@ -126,8 +131,33 @@ func Look(ctx context.Context, c *store.Conn, q Query) (Found, error) {
 	return f, nil
 }
 
+// conditions are what finds the person, by kind; with audit also in what the person did to the trail itself.
+func (q Query) conditions(audit bool) map[string]string {
+	if audit {
+		return map[string]string{seal.KindEvent: q.person(), seal.KindFinding: q.findings()}
+	}
+	return map[string]string{seal.KindEvent: q.events(), seal.KindFinding: q.findings()}
+}
+
+// LookArchived counts in archives, into f.
+func LookArchived(ctx context.Context, r *retention.Remover, q Query, f *Found) error {
+	for kind, where := range q.conditions(false) {
+		if err := r.InArchives(ctx, q.Tenant, kind, where, func(x retention.Archived, _ func(string) (io.ReadCloser, error)) error {
+			f.Archived, f.HeldArchived = f.Archived+x.Found, f.HeldArchived+x.Held
+			if x.Unread != nil {
+				f.ArchivesUnread = append(f.ArchivesUnread, fmt.Sprintf("%s: %v", x.Archive, x.Unread))
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Export writes everything that is stored of a person as a ZIP: events.ndjson and findings.ndjson in canonical form, one row a line, and about.json. Copies of a row come once.
-func Export(ctx context.Context, c *store.Conn, db *seal.DB, q []Query, w io.Writer) ([]Found, error) {
+func Export(ctx context.Context, r *retention.Remover, db *seal.DB, q []Query, w io.Writer) ([]Found, error) {
+	c := r.Conn
 	z := zip.NewWriter(w)
 	var all []Found
 	counts := map[string]uint64{}
@@ -157,8 +187,39 @@ func Export(ctx context.Context, c *store.Conn, db *seal.DB, q []Query, w io.Wri
 			}
 		}
 	}
+	for _, kind := range []string{seal.KindEvent, seal.KindFinding} {
+		name := "archived-" + kind + "s.ndjson"
+		f, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate})
+		if err != nil {
+			return nil, fmt.Errorf("cannot write the export: %w", err)
+		}
+		lines := lineCounter{w: f}
+		for _, x := range q {
+			where := x.conditions(true)[kind]
+			if err := r.InArchives(ctx, x.Tenant, kind, where, func(a retention.Archived, ask func(string) (io.ReadCloser, error)) error {
+				if a.Unread != nil || a.Found == 0 && kind == seal.KindFinding {
+					return nil // about.json says so
+				}
+				body, err := ask("SELECT * EXCEPT (_salt, _leaf_hash, _leaf_index, _canonical_version) FROM archived WHERE tenant = " + seal.Literal(x.Tenant) + " AND " + where + " ORDER BY ts FORMAT JSONEachRow")
+				if err != nil {
+					return fmt.Errorf("cannot read an archive: %w", err)
+				}
+				defer body.Close()
+				if _, err := io.Copy(&lines, body); err != nil {
+					return fmt.Errorf("cannot write the export: %w", err)
+				}
+				return nil
+			}); err != nil {
+				return nil, err
+			}
+		}
+		counts[name] = lines.n
+	}
 	for _, x := range q {
 		found, err := Look(ctx, c, x)
+		if err == nil {
+			err = LookArchived(ctx, r, x, &found)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -169,8 +230,8 @@ func Export(ctx context.Context, c *store.Conn, db *seal.DB, q []Query, w io.Wri
 		e := json.NewEncoder(f)
 		e.SetIndent("", "  ")
 		err = e.Encode(map[string]any{"exported_at": time.Now().UTC().Format(time.RFC3339), "rows": counts, "found": all,
-			"form":         "one stored row a line, columns by name, RFC 8785; values that were redacted before they were stored are placeholders and cannot be turned back",
-			"not_included": []string{"copies in other systems", "archives", "values that were dropped, masked or made with a destroyed key"}})
+			"form":         "one stored row a line, columns by name, RFC 8785; rows of archives as ClickHouse's JSONEachRow has them; values that were redacted before they were stored are placeholders and cannot be turned back",
+			"not_included": []string{"copies in other systems", "archives that could not be searched (archives_unread)", "values that were dropped, masked or made with a destroyed key"}})
 	}
 	if err = errors.Join(err, z.Close()); err != nil {
 		return nil, fmt.Errorf("cannot write the export: %w", err)
@@ -178,14 +239,25 @@ func Export(ctx context.Context, c *store.Conn, db *seal.DB, q []Query, w io.Wri
 	return all, nil
 }
 
+// lineCounter counts the lines that pass.
+type lineCounter struct {
+	w io.Writer
+	n uint64
+}
+
+func (l *lineCounter) Write(p []byte) (int, error) {
+	l.n += uint64(bytes.Count(p, []byte("\n")))
+	return l.w.Write(p)
+}
+
 // Erased is what an erasure did in one tenant.
 type Erased struct {
 	Found
-	Removed          uint64   `json:"removed"`            // events and findings
-	Records          []string `json:"records"`            // of removal: audit events subject.erase
-	MessagesDeleted  uint64   `json:"messages_deleted"`   // of the streams, overwritten
-	MessagesWaiting  uint64   `json:"messages_waiting"`   // not yet read by every consumer: they go with the stream's age, or by another erasure
-	ArchivesToReview []string `json:"archives_to_review"` // of this tenant, not searched
+	Removed         uint64   `json:"removed"`               // events and findings
+	RemovedArchived uint64   `json:"removed_from_archives"` // likewise
+	Records         []string `json:"records"`               // of removal: audit events subject.erase
+	MessagesDeleted uint64   `json:"messages_deleted"`      // of the streams, overwritten
+	MessagesWaiting uint64   `json:"messages_waiting"`      // not yet read by every consumer: they go with the stream's age, or by another erasure
 }
 
 // Erase removes events and findings of a person, with their salts, but what is held. js may be nil: then the streams are left alone.
@@ -215,13 +287,12 @@ func Erase(ctx context.Context, r *retention.Remover, js jetstream.JetStream, q 
 	if err != nil {
 		return out, err
 	}
-	all, err := r.Removals(ctx, false)
-	if err != nil {
-		return out, err
-	}
-	for _, m := range all {
-		if m.Tenant == q.Tenant && m.Archive != "" {
-			out.ArchivesToReview = append(out.ArchivesToReview, m.Archive)
+	for _, x := range sel {
+		n, held, unread, err := r.EraseArchived(ctx, x)
+		out.RemovedArchived, out.HeldArchived, out.ArchivesUnread = out.RemovedArchived+n, out.HeldArchived+held, append(out.ArchivesUnread, unread...)
+		out.Archived += n + held
+		if err != nil {
+			return out, err
 		}
 	}
 	if js != nil {

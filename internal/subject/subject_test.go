@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -149,7 +150,7 @@ func TestFindExportErase(t *testing.T) {
 	var z bytes.Buffer
 	db := seal.NewDB(storetest.Config(chdb.UserRemover))
 	defer db.Close()
-	if _, err := Export(ctx, r.Conn, db, []Query{user}, &z); err != nil {
+	if _, err := Export(ctx, r, db, []Query{user}, &z); err != nil {
 		t.Fatal(err)
 	}
 	zr, err := zip.NewReader(bytes.NewReader(z.Bytes()), int64(z.Len()))
@@ -240,4 +241,86 @@ func TestValidate(t *testing.T) {
 	}
 	f(Query{}, "nobody")
 	f(Query{Tokens: []string{"carol"}}, "placeholder looks like")
+}
+
+// What retention has archived is found, handed out and erased, too.
+func TestArchives(t *testing.T) {
+	ctx := t.Context()
+	sealtest.Clear(t, storetest.Open(t, chdb.UserAdmin))
+	dir := t.TempDir()
+	exp := sealtest.Exporter(t)
+	seq := uint64(2)
+	sealtest.Store(t, exp, sealtest.Batch(1, sealtest.Events("acme", 1, 70)...))
+	f := sealtest.Finding("acme", 1)
+	f.PrincipalID = "user6@example.com"
+	sealtest.Store(t, exp, sealtest.FindingBatch(1, f))
+	sealtest.Seal(t, dir, 2, 1)
+	c := storetest.Config(chdb.UserRemover)
+	r := &retention.Remover{Conn: storetest.Open(t, chdb.UserRemover), LockDir: filepath.Join(dir, "retention"), SealWait: 5 * time.Second, Actor: audit.Actor{ID: "ann", Kind: "user"},
+		Now:     func() time.Time { return sealtest.Start.AddDate(0, 0, 40) },
+		Archive: retention.Archive{Dir: filepath.Join(dir, "archive"), HTTP: "http://" + storetest.Server.HTTPAddr(), User: c.Username, Password: c.Password},
+		Record: func(_ context.Context, x audit.Record) error {
+			if strings.Contains(fmt.Sprint(x), "user6") {
+				t.Errorf("a record names the person: %+v", x)
+			}
+			seq++
+			sealtest.Store(t, exp, sealtest.Batch(seq, x.Event()))
+			sealtest.Seal(t, dir, seq, 1)
+			return nil
+		}}
+	policy := filepath.Join(dir, "retention.yaml")
+	if err := os.WriteFile(policy, []byte(`{version: "1", classes: [{name: long, hot: 10, archive: 100, match: {kinds: [events, findings]}}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := retention.Load(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Apply(ctx, p, retention.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	user := Query{Tenant: "acme", Principal: "user6@example.com", Tag: "tag"}
+	found, err := Look(ctx, r.Conn, user)
+	if err == nil {
+		err = LookArchived(ctx, r, user, &found)
+	}
+	if err != nil || found.Events != 0 || found.Archived != 11 || found.ArchivesUnread != nil {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	var z bytes.Buffer
+	db := seal.NewDB(storetest.Config(chdb.UserRemover))
+	defer db.Close()
+	if _, err := Export(ctx, r, db, []Query{user}, &z); err != nil {
+		t.Fatal(err)
+	}
+	zr, err := zip.NewReader(bytes.NewReader(z.Bytes()), int64(z.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string]int{}
+	for _, x := range zr.File {
+		rc, _ := x.Open()
+		b, _ := io.ReadAll(rc)
+		lines[x.Name] = bytes.Count(b, []byte("\n"))
+		if strings.HasPrefix(x.Name, "archived") && (bytes.Contains(b, []byte("_salt")) || bytes.Contains(b, []byte("user4@example.com"))) {
+			t.Errorf("%s has what is not the person's: %.300s", x.Name, b)
+		}
+	}
+	if lines["archived-events.ndjson"] != 10 || lines["archived-findings.ndjson"] != 1 {
+		t.Errorf("%v", lines)
+	}
+	e, err := Erase(ctx, r, nil, user, "request")
+	if err != nil || e.RemovedArchived != 11 {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	if err := LookArchived(ctx, r, user, &Found{}); err != nil {
+		t.Fatal(err)
+	}
+	again := Found{}
+	if LookArchived(ctx, r, user, &again); again.Archived != 0 {
+		t.Errorf("%+v", again)
+	}
+	if rep := sealtest.Verify(t, dir, "acme"); !rep.OK {
+		t.Error(sealtest.Text(rep))
+	}
 }

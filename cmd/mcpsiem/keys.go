@@ -20,6 +20,7 @@ import (
 
 	"github.com/mcpsiem/mcpsiem/internal/audit"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
+	"github.com/mcpsiem/mcpsiem/internal/seal"
 	"github.com/mcpsiem/mcpsiem/internal/state"
 )
 
@@ -140,14 +141,28 @@ func printable(s string) string {
 
 func newKeysRotate() *cobra.Command {
 	var k keysTarget
+	var which, file string
 	c := &cobra.Command{
-		Use:   "rotate --tenant TENANT",
-		Short: "Give a tenant a new key: new pseudonyms from now on",
-		Long: `Make a new key for the tenant. From about a second later on, the same value gets another pseudonym than before, so that what is
-stored before and after does not correlate. The former keys are kept; destroy removes them, too.`,
-		Example: "  mcpsiem keys rotate --tenant acme",
+		Use:   "rotate --tenant TENANT | --key seal",
+		Short: "Give a tenant a new key, or the audit trail another signing key, without a restart",
+		Long: `With --tenant: make a new key for the tenant. From about a second later on, the same value gets another pseudonym than before, so that what is
+stored before and after does not correlate. The former keys are kept; destroy removes them, too.
+
+With --key seal: the logs of the audit trail are signed with another key from now on. It is announced in a statement that both keys sign, which key.pub and evidence bundles carry; what the old key
+would sign beyond is not believed. The new key is made, or is the file seal.key.next beside seal.key, if you put one there (a key elsewhere: docs/keys.md). A running installation goes over to it within seconds.
+Give auditors and witnesses the new public key.`,
+		Example: "  mcpsiem keys rotate --tenant acme\n  mcpsiem keys rotate --key seal",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if (which == "") == (k.tenant == "") {
+				return withCode(exitUsage, errors.New("name one: --tenant TENANT or --key seal"))
+			}
+			if which != "" && which != "seal" {
+				return withCode(exitUsage, errors.New("only --key seal is rotated so; `mcpsiem keys installation` says how the others are"))
+			}
+			if which == "seal" {
+				return k.rotateSeal(c, file)
+			}
 			s, err := k.open()
 			if err != nil {
 				return err
@@ -161,8 +176,51 @@ stored before and after does not correlate. The former keys are kept; destroy re
 			return err
 		},
 	}
-	k.bind(c, true)
+	k.bind(c, false)
+	c.Flags().StringVar(&k.tenant, "tenant", "", "the `TENANT`")
+	c.Flags().StringVar(&which, "key", "", "`NAME` of a key of the installation: seal")
+	c.Flags().StringVar(&file, "key-file", "", "key_file of the seal extension `FILE`; by default secrets/seal.key of the state folder")
 	return c
+}
+
+// rotateSeal puts the next signing key in place, and waits until whoever seals has gone over to it, or does it where nobody seals.
+func (k *keysTarget) rotateSeal(c *cobra.Command, file string) error {
+	d := state.Dir(k.stateDir)
+	if file == "" {
+		file = d.Secret("seal.key")
+	}
+	if _, err := os.Stat(file); err != nil {
+		return fmt.Errorf("cannot rotate the signing key: there is none yet: %w", err)
+	}
+	next, err := seal.PrepareRotation(file)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+	defer cancel()
+	for {
+		now, err := seal.LoadKey(file)
+		if err != nil {
+			return err
+		}
+		if now.Public() == next.Public() {
+			break
+		}
+		if done, err := seal.RotateStopped(d.Path("seal"), file); err != nil {
+			return err
+		} else if done {
+			k.tenant = ""
+			fmt.Fprintln(c.ErrOrStderr(), "mcpsiem: nobody seals now: the rotation is in seal.key and key.pub, and on record only there")
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the installation has not gone over to %s yet: it does when the seal is well again (`mcpsiem status`)", seal.NextKeyFile(file))
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "the logs are signed with %s from now on\nGive auditors and witnesses the new key.pub of each tenant (in %s).\n", next.Public(), d.Path("seal"))
+	return err
 }
 
 func newKeysDestroy() *cobra.Command {

@@ -113,7 +113,7 @@ func (a *anchors) load(key *seal.Key, dir string) error {
 		if json.Unmarshal(line, &l) != nil {
 			continue // a write that a crash cut off
 		}
-		c, err := seal.OpenCheckpoint([]byte(l.Note), key.VerifierKey(l.Tenant))
+		c, err := seal.OpenCheckpoint([]byte(l.Note), key.Trust(l.Tenant))
 		if err == nil && c.Size >= newest[l.Tenant].Size {
 			newest[l.Tenant] = c
 		}
@@ -123,7 +123,7 @@ func (a *anchors) load(key *seal.Key, dir string) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("cannot read the last checkpoint: %w", err)
 		}
-		now, err := seal.OpenCheckpoint(have, key.VerifierKey(tenant))
+		now, err := seal.OpenCheckpoint(have, key.Trust(tenant))
 		if err != nil || now.Size < c.Size {
 			return fmt.Errorf("%w: anchors.file has a checkpoint of %d, the log ends before", seal.ErrRollback, c.Size)
 		}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/config/configtls"
@@ -36,7 +37,7 @@ type remote struct {
 	kind, name, trust string
 	interval, timeout time.Duration
 	retry             time.Duration
-	key               *seal.Key
+	key               atomic.Pointer[seal.Key]
 	send              func(ctx context.Context, c seal.SignedCheckpoint) (proof []byte, err error)
 	done              func()
 
@@ -162,7 +163,7 @@ func (r *remote) catchUp(ctx context.Context, db *seal.DB) error {
 				return err
 			}
 			if len(have) == 0 {
-				if c.Checkpoint, err = seal.OpenCheckpoint(c.Note, r.key.VerifierKey(t)); err == nil {
+				if c.Checkpoint, err = seal.OpenCheckpoint(c.Note, r.key.Load().Trust(t)); err == nil {
 					r.offer(c)
 				}
 			}
@@ -179,8 +180,10 @@ func newRemotes(ctx context.Context, cfg AnchorConfig, key *seal.Key, dir string
 		if err != nil {
 			return fmt.Errorf("anchors: %s: %w", name, err)
 		}
-		out = append(out, &remote{kind: kind, name: name, trust: trust, interval: c.Interval, timeout: c.Timeout, retry: c.Retry, key: key, send: with(client), done: closeIdle,
-			next: map[string]seal.SignedCheckpoint{}, wake: make(chan struct{}, 1)})
+		r := &remote{kind: kind, name: name, trust: trust, interval: c.Interval, timeout: c.Timeout, retry: c.Retry, send: with(client), done: closeIdle,
+			next: map[string]seal.SignedCheckpoint{}, wake: make(chan struct{}, 1)}
+		r.key.Store(key)
+		out = append(out, r)
 		return nil
 	}
 	for _, t := range cfg.TSA {

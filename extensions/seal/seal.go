@@ -172,6 +172,9 @@ func (e *sealExtension) cycle(ctx context.Context) error {
 		}
 		e.sealed(ctx, done)
 	}
+	if err := e.rotate(ctx); err != nil {
+		return err
+	}
 	for _, s := range []struct{ kind, stream string }{{seal.KindEvent, streams.Events}, {seal.KindFinding, streams.Findings}} {
 		for more := true; more; {
 			b, ok, err := e.bound(ctx, s.stream)
@@ -193,6 +196,20 @@ func (e *sealExtension) cycle(ctx context.Context) error {
 		}
 	}
 	return e.sendAnchors(ctx)
+}
+
+// rotate goes over to the key that somebody has put beside the key's file (`mcpsiem keys rotate --key seal`).
+func (e *sealExtension) rotate(ctx context.Context) error {
+	from := e.sealer.Key.Public()
+	done, err := e.sealer.Rotate(e.cfg.KeyFile)
+	if !done {
+		return err
+	}
+	for _, r := range e.remotes {
+		r.key.Store(e.sealer.Key)
+	}
+	return errors.Join(err, audit.Write(ctx, e.js, audit.Record{Action: audit.KeyRotate, Target: "seal key", Actor: self,
+		Details: map[string]string{"log": e.sealer.Key.Log, "from": from, "to": e.sealer.Key.Public()}}))
 }
 
 func (e *sealExtension) sealed(ctx context.Context, done []seal.Sealed) {

@@ -500,3 +500,28 @@ func TestControls(t *testing.T) {
 		}
 	}
 }
+
+// After a rotation of the signing key a bundle can be checked with the key from before, which auditors have, and with the new one; another key stays another key.
+func TestBundleAfterRotation(t *testing.T) {
+	dir := sealed(t)
+	o := options(t, dir, filepath.Join(t.TempDir(), "a.zip"))
+	old := o.Key.VerifierKey("acme")
+	export(t, o)
+	if _, err := seal.PrepareRotation(filepath.Join(dir, "seal.key")); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := seal.RotateStopped(dir, filepath.Join(dir, "seal.key")); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	before := o.Out
+	o = options(t, dir, filepath.Join(t.TempDir(), "b.zip"))
+	export(t, o)
+	for name, x := range map[string]struct {
+		path, key string
+		ok        bool
+	}{"before, old": {before, old, true}, "before, new": {before, o.Key.VerifierKey("acme"), false}, "before, new with its statements": {before, o.Key.Trust("acme"), true}, "after, old": {o.Out, old, true}, "after, new": {o.Out, o.Key.VerifierKey("acme"), true}} {
+		if r := verify(t, x.path, x.key); r.OK != x.ok {
+			t.Errorf("%s: %.600s", name, text(r))
+		}
+	}
+}

@@ -50,7 +50,7 @@ func BenchmarkWhole(b *testing.B) {
 	// Beyond the first million, rows are copies with ids, times and places of their own, made by ClickHouse: what follows reads them like any other.
 	for k := made; k < n; k += made {
 		began := time.Now()
-		if err := admin.Exec(context.Background(), fmt.Sprintf("INSERT INTO mcpsiem.events SELECT * REPLACE (generateUUIDv4() AS event_id, tap_seq + %d AS tap_seq, stream_seq + %d AS stream_seq, ts + toIntervalSecond(%d) AS ts) FROM mcpsiem.events WHERE tap_seq <= %d SETTINGS max_execution_time = 0",
+		if err := admin.Exec(context.Background(), fmt.Sprintf("INSERT INTO mcpsiem.events SELECT * REPLACE (generateUUIDv4() AS event_id, tap_seq + %d AS tap_seq, stream_seq + %d AS stream_seq, ts + toIntervalSecond(%d) AS ts) FROM (SELECT * FROM mcpsiem.events WHERE tap_seq <= %d) SETTINGS max_execution_time = 0, max_threads = 1, max_block_size = 16384, min_insert_block_size_rows = 65536, min_insert_block_size_bytes = 67108864",
 			k, k/batch, k/100, made)); err != nil {
 			b.Fatal(err)
 		}

@@ -168,7 +168,7 @@ func (e *exporter) resume(old *progress) error {
 	if err := old.same(&e.Manifest, e.cp); err != nil {
 		return err
 	}
-	cp, err := seal.OpenCheckpoint(old.Note, e.Key.VerifierKey(e.Tenant))
+	cp, err := seal.OpenCheckpoint(old.Note, e.Key.Trust(e.Tenant))
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (e *exporter) open() error {
 	if err != nil {
 		return fmt.Errorf("cannot read the log's checkpoint: %w", err)
 	}
-	if e.cp, err = seal.OpenCheckpoint(e.note, e.Key.VerifierKey(e.Tenant)); err != nil {
+	if e.cp, err = seal.OpenCheckpoint(e.note, e.Key.Trust(e.Tenant)); err != nil {
 		return err
 	}
 	e.later = e.db.NewLater(e.Tenant, e.cp.Size)
@@ -629,7 +629,7 @@ func (e *exporter) log(ctx context.Context) error {
 	if err := e.anchors(ctx); err != nil {
 		return err
 	}
-	return e.a.add(fileKey, []byte(e.Key.VerifierKey(e.Tenant)+"\n"))
+	return e.a.add(fileKey, []byte(e.Key.Trust(e.Tenant)+"\n"))
 }
 
 // consistency is the proof that the log only grew since it had a size.

@@ -2,12 +2,14 @@ package identity
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
+
+	"github.com/mcpsiem/mcpsiem/internal/keysource"
 )
 
 // Key makes keyed fingerprints of credentials. The same credential has the same fingerprint wherever the same key is used;
@@ -19,11 +21,11 @@ type Key struct {
 // FingerprintLen is the length of a fingerprint: 128 bits as hex digits.
 const FingerprintLen = 32
 
-// LoadKey reads a key file: 64 hex digits, or at least 32 bytes of anything else. Line ends after it do not count.
+// LoadKey reads a key file: 64 hex digits, or at least 32 bytes of anything else, or where the key is (internal/keysource). Line ends after it do not count.
 func LoadKey(path string) (*Key, error) {
-	b, err := os.ReadFile(path)
+	b, err := keysource.Read(context.Background(), "key file", path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read key file: %w", err)
+		return nil, err
 	}
 	k, err := NewKey(b)
 	if err != nil {

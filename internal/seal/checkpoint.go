@@ -4,6 +4,7 @@ package seal
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -20,31 +21,35 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/mcpsiem/mcpsiem/internal/keysource"
 )
 
 // AlgorithmEd25519 is the one algorithm of keys that this program makes.
 const AlgorithmEd25519 = "Ed25519"
 
-// Key signs the checkpoints of all logs of an installation.
+// Key signs the checkpoints of all logs of an installation. The private key is in its file, or where the file says (SeedFrom), or stays in a program or module that signs (Sign).
 type Key struct {
-	Algorithm string `json:"algorithm"`
-	Log       string `json:"log"`  // what the origins of the installation's logs begin with
-	Seed      string `json:"seed"` // 32 bytes, hex
-	private   ed25519.PrivateKey
+	Algorithm string            `json:"algorithm"`
+	Log       string            `json:"log"`                 // what the origins of the installation's logs begin with
+	Seed      string            `json:"seed,omitempty"`      // 32 bytes, hex
+	SeedFrom  *keysource.Source `json:"seed_from,omitempty"` // where the seed is
+	Signer    *keysource.Source `json:"sign,omitempty"`      // what signs
+	PublicKey string            `json:"public,omitempty"`    // 32 bytes, hex; of the key that signs
+	Rotations []string          `json:"rotations,omitempty"` // statements that lead from the first key to this one
+	public    ed25519.PublicKey
+	private   ed25519.PrivateKey // nil where a program signs
 }
 
 // LoadKey reads a key file, and makes one, 0600, where there is none. A file that others can read is refused.
 func LoadKey(path string) (*Key, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		var seed, id [32]byte
-		rand.Read(seed[:])
-		rand.Read(id[:])
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, fmt.Errorf("cannot make the folder of the signing key: %w", err)
 		}
-		b, _ = json.MarshalIndent(Key{Algorithm: AlgorithmEd25519, Log: "mcpsiem.local/" + hex.EncodeToString(id[:8]), Seed: hex.EncodeToString(seed[:])}, "", "  ")
-		if err := replaceFile(path, append(b, '\n')); err != nil {
+		b = newKeyFile("mcpsiem.local/" + randomHex(8))
+		if err := replaceFile(path, b); err != nil {
 			return nil, fmt.Errorf("cannot write the signing key: %w", err)
 		}
 	} else if err != nil {
@@ -53,27 +58,99 @@ func LoadKey(path string) (*Key, error) {
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("cannot use the signing key %s: others can read it; `chmod 600` it, and replace it if they may have", path)
 	}
+	k, err := parseKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the signing key %s: %w", path, err)
+	}
+	return k, nil
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// newKeyFile is the file of a new key for the logs of a name.
+func newKeyFile(log string) []byte {
+	b, _ := json.MarshalIndent(Key{Algorithm: AlgorithmEd25519, Log: log, Seed: randomHex(ed25519.SeedSize)}, "", "  ")
+	return append(b, '\n')
+}
+
+func parseKey(b []byte) (*Key, error) {
 	var k Key
 	if json.Unmarshal(b, &k) != nil {
-		return nil, fmt.Errorf("cannot use the signing key %s: it is not JSON", path)
+		return nil, errors.New("it is not JSON")
 	}
 	if k.Algorithm != AlgorithmEd25519 {
-		return nil, fmt.Errorf("cannot use the signing key %s: its algorithm is not %s", path, AlgorithmEd25519)
+		return nil, fmt.Errorf("its algorithm is not %s", AlgorithmEd25519)
 	}
-	seed, err := hex.DecodeString(k.Seed)
-	if err != nil || len(seed) != ed25519.SeedSize || k.Log == "" || strings.ContainsAny(k.Log, " +\n") {
-		return nil, fmt.Errorf("cannot use the signing key %s: it is damaged", path)
+	if k.Log == "" || strings.ContainsAny(k.Log, " +\n") {
+		return nil, errors.New("it is damaged")
+	}
+	ways := 0
+	for _, set := range []bool{k.Seed != "", k.SeedFrom != nil, k.Signer != nil} {
+		if set {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return nil, errors.New("exactly one of seed, seed_from and sign says how to sign")
+	}
+	if k.Signer != nil {
+		if err := k.Signer.Validate(); err != nil {
+			return nil, fmt.Errorf("sign: %w", err)
+		}
+		pub, err := hex.DecodeString(k.PublicKey)
+		if err != nil || len(pub) != ed25519.PublicKeySize || len(k.Signer.Command) == 0 {
+			return nil, errors.New("sign needs a command, and public, the public key: 32 bytes in hex")
+		}
+		k.public = pub
+		return &k, nil
+	}
+	text := k.Seed
+	if k.SeedFrom != nil {
+		err := k.SeedFrom.Validate()
+		var got []byte
+		if err == nil {
+			got, err = k.SeedFrom.Get(context.Background())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("seed_from: %w", err)
+		}
+		text = string(got)
+	}
+	seed, err := hex.DecodeString(text)
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, errors.New("its seed is not 32 bytes in hex")
 	}
 	k.private = ed25519.NewKeyFromSeed(seed)
+	k.public = k.private.Public().(ed25519.PublicKey)
+	if k.PublicKey != "" && k.PublicKey != hex.EncodeToString(k.public) {
+		return nil, errors.New("its seed is not that of its public key")
+	}
 	return &k, nil
+}
+
+// How says where the private key is, for people.
+func (k *Key) How() string {
+	switch {
+	case k.Signer != nil:
+		return "signs: " + k.Signer.Kind()
+	case k.SeedFrom != nil:
+		return k.SeedFrom.Kind()
+	}
+	return "file"
 }
 
 // Origin names the log of a tenant.
 func (k *Key) Origin(tenant string) string { return k.Log + "/" + FolderOf(tenant) }
 
 // VerifierKey is the public key of a tenant's log as a note verifier key, `name+id+key`.
-func (k *Key) VerifierKey(tenant string) string {
-	v, err := note.NewEd25519VerifierKey(k.Origin(tenant), k.private.Public().(ed25519.PublicKey))
+func (k *Key) VerifierKey(tenant string) string { return verifierKeyOf(k.Origin(tenant), k.public) }
+
+func verifierKeyOf(name string, public ed25519.PublicKey) string {
+	v, err := note.NewEd25519VerifierKey(name, public)
 	if err != nil {
 		panic("BUG: not an Ed25519 key: " + err.Error())
 	}
@@ -82,15 +159,40 @@ func (k *Key) VerifierKey(tenant string) string {
 
 const algEd25519 = 1 // https://c2sp.org/signed-note
 
-func (k *Key) signer(tenant string) (note.Signer, error) {
-	name := k.Origin(tenant)
-	pub := append([]byte{algEd25519}, k.private.Public().(ed25519.PublicKey)...)
+// signer is a note.Signer of a key under a name.
+type signer struct {
+	k    *Key
+	name string
+}
+
+func (s signer) Name() string { return s.name }
+
+func (s signer) KeyHash() uint32 { return keyHash(s.name, s.k.public) }
+
+func keyHash(name string, public ed25519.PublicKey) uint32 {
 	h := sha256.New()
 	h.Write([]byte(name + "\n"))
-	h.Write(pub)
-	id := binary.BigEndian.Uint32(h.Sum(nil))
-	return note.NewSigner(fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", name, id, base64.StdEncoding.EncodeToString(append([]byte{algEd25519}, k.private.Seed()...))))
+	h.Write([]byte{algEd25519})
+	h.Write(public)
+	return binary.BigEndian.Uint32(h.Sum(nil))
 }
+
+// Sign signs, and looks at what a program made of it before it is let out.
+func (s signer) Sign(msg []byte) ([]byte, error) {
+	if s.k.private != nil {
+		return ed25519.Sign(s.k.private, msg), nil
+	}
+	sig, err := s.k.Signer.Sign(context.Background(), msg, ed25519.SignatureSize)
+	if err != nil {
+		return nil, err
+	}
+	if !ed25519.Verify(s.k.public, msg, sig) {
+		return nil, errors.New("what the command signed is not good for the public key in the key file")
+	}
+	return sig, nil
+}
+
+func (k *Key) signer(tenant string) (note.Signer, error) { return signer{k, k.Origin(tenant)}, nil }
 
 // Checkpoint says what a log of a size is.
 type Checkpoint struct {
@@ -123,13 +225,13 @@ var (
 	ErrSignature = errors.New("no signature of the given key is on it, or a forged one")
 )
 
-// OpenCheckpoint checks a signed note with a verifier key and reads it.
+// OpenCheckpoint checks a signed note with a verifier key, which statements of rotation may follow, and reads it.
 func OpenCheckpoint(signed []byte, vkey string) (Checkpoint, error) {
-	v, err := note.NewVerifier(strings.TrimSpace(vkey))
+	t, err := parseTrust(vkey)
 	if err != nil {
-		return Checkpoint{}, errors.New("cannot use the public key: it is not a verifier key (NAME+ID+KEY)")
+		return Checkpoint{}, err
 	}
-	n, err := note.Open(signed, note.VerifierList(v))
+	n, err := note.Open(signed, t.list())
 	if err != nil {
 		var un *note.UnverifiedNoteError
 		var inv *note.InvalidSignatureError
@@ -142,8 +244,11 @@ func OpenCheckpoint(signed []byte, vkey string) (Checkpoint, error) {
 	if err != nil {
 		return c, err
 	}
-	if c.Origin != v.Name() {
+	if c.Origin != t.name {
 		return c, fmt.Errorf("cannot trust a checkpoint: it is of another log than the key")
+	}
+	if !t.may(n.Sigs, c) {
+		return c, fmt.Errorf("cannot trust a checkpoint: %w", ErrRetired)
 	}
 	return c, nil
 }
@@ -201,13 +306,13 @@ func (k *Key) SignText(tenant, text string) ([]byte, error) {
 	return b, nil
 }
 
-// OpenText checks a signed text with a verifier key and returns it. Exactly one signature is on it.
+// OpenText checks a signed text with a verifier key, which statements of rotation may follow, and returns it. Exactly one signature is on it.
 func OpenText(signed []byte, vkey string) (string, error) {
-	v, err := note.NewVerifier(strings.TrimSpace(vkey))
+	t, err := parseTrust(vkey)
 	if err != nil {
-		return "", errors.New("cannot use the public key: it is not a verifier key (NAME+ID+KEY)")
+		return "", err
 	}
-	n, err := note.Open(signed, note.VerifierList(v))
+	n, err := note.Open(signed, t.list())
 	if err != nil || len(n.Sigs) != 1 || len(n.UnverifiedSigs) != 0 {
 		return "", ErrSignature
 	}

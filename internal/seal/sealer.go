@@ -148,7 +148,7 @@ func (s *Sealer) log(ctx context.Context, tenant string, known uint64) (*tenantL
 	l := &tenantLog{last: Checkpoint{Origin: s.Key.Origin(tenant), Root: EmptyRoot}}
 	signed, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
 	if err == nil {
-		if l.last, err = OpenCheckpoint(signed, s.Key.VerifierKey(tenant)); err != nil {
+		if l.last, err = OpenCheckpoint(signed, s.Key.Trust(tenant)); err != nil {
 			return nil, fmt.Errorf("%w: the last checkpoint in %s is not one of this installation's key: %w", ErrRollback, dir, err)
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -174,7 +174,11 @@ func (s *Sealer) log(ctx context.Context, tenant string, known uint64) (*tenantL
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("cannot make the folder of a log: %w", err)
 		}
-		if err := replaceFile(filepath.Join(dir, "key.pub"), []byte(s.Key.VerifierKey(tenant)+"\n")); err != nil {
+		if err := replaceFile(filepath.Join(dir, "key.pub"), []byte(s.Key.Trust(tenant)+"\n")); err != nil {
+			return nil, err
+		}
+	} else if _, err := OpenCheckpoint(signed, s.Key.VerifierKey(tenant)); err != nil { // of a key before: a rotation was cut off
+		if err := s.signAgain(dir, l.last); err != nil {
 			return nil, err
 		}
 	}

@@ -164,12 +164,14 @@ func (v *verification) note(p Problem) {
 // checkpoint reads the log's own checkpoint; without one nothing else can be checked.
 func (v *verification) checkpoint(ctx context.Context) (bool, error) {
 	dir := filepath.Join(v.Dir, FolderOf(v.Tenant))
+	b, err := os.ReadFile(filepath.Join(dir, "key.pub"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("cannot read the public key: %w", err)
+	}
 	if v.VerifierKey == "" {
-		b, err := os.ReadFile(filepath.Join(dir, "key.pub"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, fmt.Errorf("cannot read the public key: %w", err)
-		}
 		v.VerifierKey = strings.TrimSpace(string(b))
+	} else { // statements of rotation are signed: those beside the log will do
+		v.VerifierKey = JoinTrust(v.VerifierKey, string(b))
 	}
 	signed, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -6,7 +6,7 @@
 //	lock              held by the running `mcpsiem up`; holds its pid
 //	endpoints.json    where the running installation listens
 //	config.yaml       the generated Collector configuration
-//	secrets/          generated credentials and keys, one a file; in secrets/tenants, keys of tenants that can be destroyed
+//	secrets/          generated credentials and keys, one a file; in secrets/tenants, keys of tenants that can be destroyed; in secrets/archive, keys of archives
 //	nats/             JetStream's files, encrypted
 //	clickhouse/       ClickHouse's files
 //	detect/           detector snapshots
@@ -23,6 +23,7 @@
 package state
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -34,6 +35,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/mcpsiem/mcpsiem/internal/keysource"
 )
 
 // Dir is a state folder. Its methods name what lies in it.
@@ -168,13 +171,10 @@ func generate(path string) error {
 	return nil
 }
 
-// ReadSecret returns the named secret without its line end.
+// ReadSecret returns the named secret without its line end, from wherever its file says that it is (internal/keysource).
 func (d Dir) ReadSecret(name string) (string, error) {
-	b, err := os.ReadFile(d.Secret(name))
-	if err != nil {
-		return "", fmt.Errorf("cannot read secret: %w", err)
-	}
-	return strings.TrimSpace(string(b)), nil
+	b, err := keysource.Read(context.Background(), "secret", d.Secret(name))
+	return string(b), err
 }
 
 // Endpoints says where an installation listens. Passwords are in the secrets folder.

@@ -8,6 +8,7 @@ package pseudonym
 
 import (
 	"bytes"
+	"context"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -19,6 +20,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/mcpsiem/mcpsiem/internal/keysource"
 )
 
 // KeySize is the length of a master key in bytes.
@@ -49,6 +52,14 @@ func Load(path string) (*Master, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read master key: %w", err)
+	}
+	if s, is, err := keysource.Parse(raw); is {
+		if err == nil {
+			raw, err = s.Get(context.Background())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot use master key %s: %w", path, err)
+		}
 	}
 	key := make([]byte, KeySize)
 	raw = bytes.TrimSpace(raw)

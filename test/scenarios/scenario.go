@@ -104,6 +104,11 @@ var scenarios = []*Scenario{
 	rateLimit,
 	fiveVersions,
 	slowDrip,
+	quietRecipient,
+	promptArgument,
+	kontoloeschung,
+	recordByRecord,
+	formPhishing,
 }
 
 func find(name string) (*Scenario, error) {

@@ -82,6 +82,10 @@ bench-evidence: ## store, seal, verify, export and check EVENTS events (1000000)
 bench: build ## benchmarks beside the peers, in one run; writes docs/benchmarks.txt
 	BENCHTIME=$(BENCHTIME) test/bench/run
 
+.PHONY: bench-dashboards
+bench-dashboards: ## every query of every dashboard on EVENTS generated events (10000000), the slowest by name
+	go test -count=1 -timeout 3h ./dashboards -run EveryQuery -v -args -events $(or $(EVENTS),10000000)
+
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck, vulnerabilities
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w'; exit 1; }

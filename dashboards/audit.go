@@ -8,7 +8,7 @@ func audit() *Board {
 		tenants().
 		with(
 			stats(about{"Coverage", "Messages that taps numbered in the time range: stored, and missing from the numbering.", 10, 4}, "short", `
-				SELECT sum(t.stored) AS "stored messages", sum(greatest(toInt64(t.last - t.first + 1) - toInt64(t.stored), 0)) AS missing, round(sum(t.stored) / greatest(sum(t.stored) + missing, 1), 6) AS covered
+				SELECT sum(t.stored) AS "stored messages", sum(greatest(toInt64(t.last - t.first + 1) - toInt64(t.stored), 0)) AS missing, round(sum(t.stored) / nullIf(sum(t.stored) + missing, 0), 6) AS covered
 				FROM (SELECT tap_id, tap_epoch, min(tap_seq) AS first, max(greatest(tap_seq, lost_to)) AS last, count() AS stored
 				      FROM events WHERE $__timeFilter(ts) AND `+byTenant+` AND tap_seq > 0 GROUP BY tap_id, tap_epoch) AS t`).OverrideByName("covered", in("percentunit")),
 			stats(about{"Sealed", "Leaves in the Merkle logs, and when the last checkpoint was signed.", 8, 4}, "short", `

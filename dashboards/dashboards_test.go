@@ -246,7 +246,7 @@ func TestEveryQueryAnswers(t *testing.T) {
 	if err := dashtest.Load(ctx, storetest.Open(t, chdb.UserAdmin), dashtest.Traffic{Events: *events, Days: *days, End: end}); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d events loaded in %s", *events, time.Since(start).Round(time.Second))
+	t.Logf("%d events loaded and merged in %s", *events, time.Since(start).Round(time.Second))
 	analyst := storetest.Open(t, chdb.UserAnalyst)
 
 	var one struct{ Finding, Event, Conversation, Tenant, Principal, Server, Tool string }
@@ -328,6 +328,9 @@ func TestEveryQueryAnswers(t *testing.T) {
 					t.Errorf("%s: no rows", what)
 				}
 				drawable(t, what, p, a)
+				if has["finding"] || has["event"] {
+					ask(what+" with nothing chosen", q.RawSQL, r, nil)
+				}
 				for name, v := range choices {
 					if !has[name] || !strings.Contains(q.RawSQL, "$"+name) {
 						continue

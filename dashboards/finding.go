@@ -2,10 +2,11 @@
 
 package dashboards
 
-// Conditions of the finding that the text box names. Events are looked for around it only, so that few are read.
+// Conditions of the finding that the text box names. Events are looked for around it only, so that few are read. Where there is no such finding any() is empty; without
+// it the question would be an error.
 const (
 	theFinding  = "findings.finding_id = toUUIDOrZero('${finding:percentencode}')"
-	ofFinding   = "(SELECT tenant FROM findings WHERE " + theFinding + " LIMIT 1)"
+	ofFinding   = "(SELECT any(tenant) FROM findings WHERE " + theFinding + ")"
 	findingFrom = "(SELECT min(first_seen) - INTERVAL 1 HOUR FROM findings WHERE " + theFinding + ")"
 	findingTo   = "(SELECT max(last_seen) + INTERVAL 1 HOUR FROM findings WHERE " + theFinding + ")"
 	aroundIt    = "tenant = " + ofFinding + " AND ts BETWEEN " + findingFrom + " AND " + findingTo
@@ -39,7 +40,7 @@ func finding() *Board {
 			rows(about{"The conversation's timeline", "All messages of the conversation from an hour before to an hour after, requests with their arguments, answers with their results.", 24, 10}, `
 				SELECT ts AS time, toString(event_id) AS event_id, direction, kind, method, server, tool, outcome, duration_ns / 1e6 AS ms, arrayStringConcat(data_classes, ', ') AS data, arrayStringConcat(mapKeys(signals), ', ') AS seen,
 				       event_id IN (SELECT arrayJoin(event_ids) FROM findings WHERE `+theFinding+`) AS evidence, substring(body, 1, 2000) AS body
-				FROM events WHERE `+aroundIt+` AND conversation_id != '' AND conversation_id = (SELECT conversation_id FROM findings WHERE `+theFinding+` LIMIT 1)
+				FROM events WHERE `+aroundIt+` AND conversation_id != '' AND conversation_id = (SELECT any(conversation_id) FROM findings WHERE `+theFinding+`)
 				ORDER BY ts LIMIT 500`, colEvent, colServer, colTool, colOutcome, colMS, column{name: "body", inspection: true}),
 			rows(about{"Who, and how that is known", "Every identity that the evidence carries. Only a verified one is more than a claim.", 12, 7}, `
 				SELECT principal_id, principal_kind AS kind, principal_method AS established_by, principal_issuer AS issuer, if(principal_verified, 'yes', 'no') AS verified, principal_team AS team,
@@ -48,18 +49,18 @@ func finding() *Board {
 				GROUP BY ALL ORDER BY events DESC`, colPrincipal, column{name: "verified", coloured: true}),
 			rows(about{"What the principal did before and after", "Calls of the same principal, on any server, from an hour before to an hour after.", 12, 7}, `
 				SELECT ts AS time, toString(event_id) AS event_id, server, tool, method, outcome, conversation_id, principal_id
-				FROM events WHERE `+aroundIt+` AND principal_id != '' AND principal_id = (SELECT principal_id FROM findings WHERE `+theFinding+` LIMIT 1) AND `+answers+`
+				FROM events WHERE `+aroundIt+` AND principal_id != '' AND principal_id = (SELECT any(principal_id) FROM findings WHERE `+theFinding+`) AND `+answers+`
 				ORDER BY ts LIMIT 500`, colEvent, colServer, colTool, colOutcome, colConverse),
 		).
 		row("Related, and what was done",
 			rows(about{"Related findings", "About the same thing, the same principal or the same conversation.", 16, 8}, `
 				SELECT toString(finding_id) AS finding_id, severity, status, raised, rule_id, summary, server, tool,
-				       group_id = (SELECT group_id FROM findings WHERE `+theFinding+` LIMIT 1) AS "same thing"
+				       group_id = (SELECT any(group_id) FROM findings WHERE `+theFinding+`) AS "same thing"
 				FROM mcp_findings
 				WHERE tenant = `+ofFinding+` AND mcp_findings.finding_id != toUUIDOrZero('${finding:percentencode}') AND
-				      (group_id = (SELECT group_id FROM findings WHERE `+theFinding+` LIMIT 1) OR
-				       principal_id != '' AND principal_id = (SELECT principal_id FROM findings WHERE `+theFinding+` LIMIT 1) OR
-				       conversation_id != '' AND conversation_id = (SELECT conversation_id FROM findings WHERE `+theFinding+` LIMIT 1))
+				      (group_id = (SELECT any(group_id) FROM findings WHERE `+theFinding+`) OR
+				       principal_id != '' AND principal_id = (SELECT any(principal_id) FROM findings WHERE `+theFinding+`) OR
+				       conversation_id != '' AND conversation_id = (SELECT any(conversation_id) FROM findings WHERE `+theFinding+`))
 				ORDER BY raised DESC LIMIT 100`, colFinding, colSeverity, colStatus, colSummary, colServer, colTool),
 			rows(about{"Triage", "Every change of state: who, when, why. The same with mcpsiem findings show ID.", 8, 8}, `
 				SELECT changed AS time, status, triaged_by AS by, triage_note AS note, if(accepted_until > toDateTime64(0, 9), toString(accepted_until), '') AS until

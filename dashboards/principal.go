@@ -67,9 +67,9 @@ func event() *Board {
 				SELECT f.1 AS field, f.2 AS value
 				FROM (SELECT arrayJoin(JSONExtractKeysAndValuesRaw(formatRowNoNewline('JSONEachRow', * EXCEPT (body)))) AS f `+one+`)
 				WHERE f.2 NOT IN ('""', '0', '[]', '{}', 'false', '"00000000-0000-0000-0000-000000000000"')`, column{name: "value", wrap: true}),
-			rows(about{"The other side", "Messages of the same exchange.", 10, 6}, `
+			rows(about{"The other side", "Messages of the same exchange, within a day.", 10, 6}, `
 				SELECT ts AS time, toString(event_id) AS event_id, kind, outcome, substring(body, 1, 2000) AS body
-				FROM events WHERE $__timeFilter(ts) AND exchange_id IN (SELECT exchange_id `+one+` AND exchange_id != toUUIDOrZero(''))
+				FROM events WHERE tenant = (SELECT any(tenant) `+one+`) AND ts BETWEEN (SELECT min(ts) - INTERVAL 1 DAY `+one+`) AND (SELECT max(ts) + INTERVAL 1 DAY `+one+`) AND exchange_id IN (SELECT exchange_id `+one+` AND exchange_id != toUUIDOrZero(''))
 				ORDER BY ts`, colEvent, colOutcome, column{name: "body", inspection: true}),
 			rows(about{"Findings that it is evidence of", "", 10, 6}, `
 				SELECT toString(finding_id) AS finding_id, severity, status, raised, rule_id, summary

@@ -60,6 +60,14 @@ test-deploy: build ## compose, chart, units and release configuration, with the 
 test-page: build ## the built-in page in a real browser (needs chromium; MCPSIEM_CHROME names one)
 	cd test/page && go test -count=1 -timeout 5m ./...
 
+test/grafana/node_modules: test/grafana/package-lock.json
+	npm ci --prefix test/grafana --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
+
+.PHONY: test-grafana
+test-grafana: test/grafana/node_modules ## the dashboards against the types of Grafana 11 and 12 (needs npm)
+	node test/grafana/check.mjs
+
 .PHONY: test-fault
 test-fault: build ## long fault suite: kill -9 of every process under load, many rounds (ROUNDS=100)
 	go test -count=1 -timeout 2h -run 'Fault' ./test/fault -rounds $(or $(ROUNDS),100)

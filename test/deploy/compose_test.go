@@ -117,6 +117,23 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// What Git ignores here is secret, or the data of services: the build of the image must not take it in.
+func TestBuildContext(t *testing.T) {
+	read := func(file string) string {
+		b, err := os.ReadFile(filepath.Join(root(t), file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	kept := strings.Split(read(".dockerignore"), "\n")
+	for _, made := range strings.Fields(read("deploy/compose/.gitignore")) {
+		if at := "deploy/compose/" + strings.Trim(made, "/"); !slices.Contains(kept, at) {
+			t.Errorf(".dockerignore does not name %s", at)
+		}
+	}
+}
+
 // envNames finds the variables without a default that a configuration reads.
 var envNames = regexp.MustCompile(`\$\{env:([A-Z_]+)(:-[^}]*)?\}`)
 

@@ -144,12 +144,11 @@ type initWrapped struct {
 }
 
 func runInit(ctx context.Context, o initOptions, ask asker, out io.Writer) error {
-	d := state.Dir(o.state)
 	abs, err := filepath.Abs(o.state)
 	if err != nil {
 		return err
 	}
-	d = state.Dir(abs)
+	d := state.Dir(abs)
 	a, err := o.answers(ask)
 	if err != nil {
 		return err

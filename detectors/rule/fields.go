@@ -31,7 +31,6 @@ type field struct {
 	typ   fieldType
 	index int    // in event.Fields, unless own
 	own   string // event_name, message, time
-	doc   string
 }
 
 // withheld are fields that no rule sees: raw content, and what means nothing to people.

@@ -42,14 +42,6 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// asError is nil if there is no problem.
-func (p Problems) asError() error {
-	if len(p) == 0 {
-		return nil
-	}
-	return p
-}
-
 // Bounds of files.
 const (
 	maxFile  = 256 << 10 // bytes

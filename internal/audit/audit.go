@@ -106,8 +106,9 @@ func (r Record) Event() event.Event {
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}
-	if r.Actor == (Actor{}) {
-		r.Actor = Me()
+	who := r.Actor
+	if who == (Actor{}) {
+		who = Me()
 	}
 	id := r.ID
 	if id == "" {
@@ -125,12 +126,12 @@ func (r Record) Event() event.Event {
 	if e.Tenant == "" {
 		e.Tenant = "default"
 	}
-	e.PrincipalID, e.PrincipalKind, e.PrincipalIssuer = r.Actor.ID, r.Actor.Kind, r.Actor.Issuer
-	e.PrincipalMethod, e.PrincipalVerified = r.Actor.Method, r.Actor.Verified
+	e.PrincipalID, e.PrincipalKind, e.PrincipalIssuer = who.ID, who.Kind, who.Issuer
+	e.PrincipalMethod, e.PrincipalVerified = who.Method, who.Verified
 	e.HostName, _ = os.Hostname()
 	e.Server, e.Tool = r.Server, r.Tool
 	e.AuditAction, e.AuditTarget, e.AuditDetails = string(r.Action), r.Target, r.Details
-	if by := os.Getenv("SUDO_USER"); by != "" && r.Actor.Method == "os_user" {
+	if by := os.Getenv("SUDO_USER"); by != "" && who.Method == "os_user" {
 		d := map[string]string{"sudo_user": by}
 		for k, v := range r.Details {
 			d[k] = v

@@ -6,7 +6,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -71,34 +70,39 @@ func (c *Comments) comment(t reflect.Type, name, key string) string {
 // parse reads the comments of every struct in a folder.
 func (c *Comments) parse(dir string) map[string]string {
 	out := map[string]string{}
-	fset := token.NewFileSet()
-	pkgs, err := parser.ParseDir(fset, dir, func(i fs.FileInfo) bool { return !strings.HasSuffix(i.Name(), "_test.go") }, parser.ParseComments)
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return out
 	}
-	for _, p := range pkgs {
-		for _, file := range p.Files {
-			ast.Inspect(file, func(n ast.Node) bool {
-				spec, ok := n.(*ast.TypeSpec)
-				if !ok {
-					return true
-				}
-				st, ok := spec.Type.(*ast.StructType)
-				if !ok {
-					return true
-				}
-				for _, f := range st.Fields.List {
-					text := f.Doc.Text()
-					if text == "" {
-						text = f.Comment.Text()
-					}
-					for _, n := range f.Names {
-						out[spec.Name.Name+"."+n.Name] = strings.Join(strings.Fields(text), " ")
-					}
-				}
-				return true
-			})
+	fset := token.NewFileSet()
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
 		}
+		file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+		if err != nil {
+			continue
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			st, ok := spec.Type.(*ast.StructType)
+			if !ok {
+				return true
+			}
+			for _, f := range st.Fields.List {
+				text := f.Doc.Text()
+				if text == "" {
+					text = f.Comment.Text()
+				}
+				for _, n := range f.Names {
+					out[spec.Name.Name+"."+n.Name] = strings.Join(strings.Fields(text), " ")
+				}
+			}
+			return true
+		})
 	}
 	return out
 }

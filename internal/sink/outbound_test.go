@@ -51,7 +51,7 @@ func TestSend(t *testing.T) {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(429)
 		case "/away":
-			http.Redirect(w, r, other.URL, 307)
+			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 		case "/long":
 			_, _ = w.Write(make([]byte, 4*maxAnswer))
 		case "/reset":

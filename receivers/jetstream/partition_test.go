@@ -55,7 +55,6 @@ func TestShareOut(t *testing.T) {
 
 // tally counts what reaches a worker, by partition.
 type tally struct {
-	mu   sync.Mutex
 	name string
 	seen *[]string // "partition:sequence", shared by all workers, in order
 	by   map[int]int

@@ -504,7 +504,11 @@ func (d *decoder) cancelled(fc *frameContext, m *mcp.Message, sess *session, toS
 
 // closeCall records that a call ends without an answer: a response event without content.
 func (d *decoder) closeCall(c *call, outcome, errType string, at time.Time) {
-	d.synthesize(&c.req, outcome, errType, at)
+	if d.unseen(c, errType) {
+		d.synthesize(&c.req, "", notCaptured, at)
+	} else {
+		d.synthesize(&c.req, outcome, errType, at)
+	}
 	if at.IsZero() {
 		at = time.Now()
 	}
@@ -513,6 +517,18 @@ func (d *decoder) closeCall(c *call, outcome, errType string, at time.Time) {
 		return
 	}
 	d.calls.remove(c)
+}
+
+// notCaptured is the error of a call whose answer may have passed unseen: nobody can say how it ended.
+const notCaptured = "not_captured"
+
+// unseen says that a call that seems to have had no answer was open while something was lost.
+func (d *decoder) unseen(c *call, errType string) bool {
+	switch errType {
+	case "timeout", "pairing_evicted", "stream_closed", "server_exit":
+		return c.req.TapSeq < d.lostTo && !c.standing
+	}
+	return false
 }
 
 // synthesize emits the response event of a request whose end no message of its own states.

@@ -115,6 +115,27 @@ const (
 	hsRes = "response initialize ok"
 )
 
+// Of a call that was open while something was lost nobody can say that it had no answer.
+func TestLossLeavesOutcomesOpen(t *testing.T) {
+	p := newScript(t, event.TransportStdio)
+	p.c(req("1", "ping", "")).sv(res("1", "{}")).c(req("2", "tools/list", "")).c(req("3", "ping", ""))
+	p.st.Lost(sc, 1)
+	p.c(note("notifications/cancelled", `{"requestId":3}`)).c(req("4", "ping", ""))
+	p.at = p.tick()
+	p.st.Close(nil)
+	mustShutdown(t, p.r)
+	var got []string
+	for _, e := range p.s.all() {
+		if e.Kind == event.KindResponse {
+			got = append(got, e.RequestID+" "+line(e))
+		}
+	}
+	want := []string{"1 response ping ok", "3 response ping cancelled", "2 response tools/list not_captured", "4 response ping cancelled stream_closed"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestPairingStdio(t *testing.T) {
 	f := func(version string, run func(p *script), want ...string) {
 		t.Helper()

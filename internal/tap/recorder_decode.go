@@ -29,6 +29,7 @@ type decoder struct {
 	user   string
 
 	seq    int64 // last number used
+	lostTo int64 // last number that was used up for what was never taken
 	convs  int64
 	calls  *calls
 	rounds aged[roundState]
@@ -254,6 +255,7 @@ func (d *decoder) lose(n int64) {
 	}
 	r := lostRange{d.seq + 1, d.seq + n, n}
 	d.seq += n
+	d.lostTo = d.seq
 	d.r.stats.lost.Add(uint64(n))
 	d.declare(d.series, r)
 }

@@ -55,7 +55,7 @@ var Definition = engine.Define(engine.Spec{
 		"| command | shell operators, a download that runs, in an argument that is no command | low where the tool executes: commands are what it takes |\n" +
 		"| template | an expression that a template engine would evaluate and that calculates, calls or reaches for the engine's insides | low where the tool executes |\n" +
 		"| path | a way out of the folder; files with keys and tokens; low alone: other files of the system | low where the tool executes |\n" +
-		"| query | SQL that ends a value and goes on | not where the tool's name says that it takes queries; low where it executes |\n" +
+		"| query | SQL, or a filter of LDAP, that ends a value and goes on | not where the tool's name says that it takes queries; low where it executes |\n" +
 		"| address | a cloud's metadata service, an address in disguise, a scheme that reaches files or raw sockets | not a resource's own `file:` |\n" +
 		"| value | one that does not fit what its argument's name promises: a host with blanks, a city with a semicolon, a branch that begins like an option, a command glued to a file's name | low where the tool executes |\n" +
 		"| collector | a host that is known for collecting what it is sent | low, unless the same arguments hold a credential |\n\n" +

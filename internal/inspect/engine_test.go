@@ -165,6 +165,8 @@ func TestSignalsOfMessages(t *testing.T) {
 	}
 	f(call(`{"host":"example.org; cat /etc/hosts"}`), "shell_metachar", 0.8)
 	f(call(`{"command":"ls; cat /etc/hosts"}`), "shell_metachar", 0)
+	f(call(`{"filter":"*)(uid=*))(|(uid=*"}`), "sql_injection", 0.85)
+	f(call(`{"filter":"(department) (office 4)"}`), "sql_injection", 0)
 	f(call(`{"host":"8.8.8.8%0Aid"}`), "shell_metachar", 0.8)
 	f(call(`{"path":"..%2f..%2f..%2fetc%2fpasswd"}`), "path_traversal", 0.8)
 	f(call(`{"q":"ghp_16C7e42F292c6912E7710c838347Ae178B4a"}`), "secret_in_arguments", 1)

@@ -30,7 +30,8 @@ var Phrases = concat(
 	set(SensitiveFile, 0.5, 0.4, ".env file", "/.env", ".bash_history", ".zsh_history", "credentials.json", "secrets.yaml", "private key", "api keys", "environment variables", "passwords.txt", "seed phrase"),
 	set(Traversal, 0.9, 0, "../../", "..\\..\\", "..%2f..", "....//", "/etc/passwd", "/etc/shadow", "/proc/self/", "c:\\windows\\", "\\windows\\system32", "..;/", "file:///etc", "%2e%2e%2f"),
 	set(Traversal, 0.4, 0, "../", "..\\"),
-	set(SQL, 0.85, 0, "' or '1'='1", "' or 1=1", "\" or \"1\"=\"1", "or 1=1--", "union select", "union all select", "; drop table", "';drop", "'; drop", "; delete from", "xp_cmdshell", "waitfor delay", "information_schema", "pg_sleep(", "benchmark(", "' --", "'--", "admin'--", "' and 1=1", "load_file(", "into outfile"),
+	set(SQL, 0.85, 0, "' or '1'='1", "' or 1=1", "\" or \"1\"=\"1", "or 1=1--", "union select", "union all select", "; drop table", "';drop", "'; drop", "; delete from", "xp_cmdshell", "waitfor delay", "information_schema", "pg_sleep(", "benchmark(", "' --", "'--", "admin'--", "' and 1=1", "load_file(", "into outfile",
+		"*)(uid=", "*)(cn=", "*)(mail=", "*)(objectclass=", "*))(|(", "*))%00"), // and LDAP
 	set(SSRF, 0.8, 0, "169.254.169.254", "metadata.google.internal", "100.100.100.200", "[::ffff:169.254", "fd00:ec2::254", "gopher://", "dict://", "0x7f000001", "2130706433", "http://0.0.0.0"),
 	set(SSRF, 0.35, 0, "http://localhost", "http://127.0.0.1", "http://[::1]", "https://localhost", "file://"),
 	set(ExfilLink, 0.8, 0.8, "webhook.site", "requestbin", "pipedream.net", "burpcollaborator", "oastify.com", "interact.sh", "oast.", "ngrok.io", "ngrok-free.app", "beeceptor.com", "hookbin", "requestcatcher", "canarytokens", "dnslog.cn", "transfer.sh", "file.io/", "0x0.st", "pastebin.com/api", "trycloudflare.com"),

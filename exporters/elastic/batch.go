@@ -40,8 +40,8 @@ func newTargets(c *Config) *targets {
 			}
 		}
 		for _, ns := range names {
-			o := appendString([]byte(`{"type":"logs","dataset":`), dataset(k))
-			o = appendString(append(o, `,"namespace":`...), ns)
+			o := sink.AppendString([]byte(`{"type":"logs","dataset":`), dataset(k))
+			o = sink.AppendString(append(o, `,"namespace":`...), ns)
 			t.made = append(t.made, &target{k, ns, StreamName(k, ns), append(o, '}')})
 		}
 	}
@@ -113,7 +113,7 @@ func (c *chunker) add(rec *sink.Record) bool {
 	id := c.id(rec)
 	for _, withMessage := range []bool{true, false} {
 		ch.body = append(ch.body[:start], `{"create":{"_id":`...)
-		ch.body = append(appendString(ch.body, id), "}}\n"...)
+		ch.body = append(sink.AppendString(ch.body, id), "}}\n"...)
 		ch.body = append(c.enc.document(ch.body, rec, t.object, withMessage), '\n')
 		if len(ch.body)-start <= c.cfg.MaxEventBytes {
 			break

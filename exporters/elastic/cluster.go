@@ -211,7 +211,7 @@ func (e *elasticExporter) present(ctx context.Context, ch *chunk) (map[string]bo
 			if j > 0 {
 				body = append(body, ',')
 			}
-			body = appendString(body, p.id)
+			body = sink.AppendString(body, p.id)
 		}
 		body = append(body, "]}}}"...)
 		a, err := e.client.Do(ctx, http.MethodPost, path+"/_search?ignore_unavailable=true&allow_partial_search_results=false&filter_path=hits.hits._id,error.type", jsonType, "", body)

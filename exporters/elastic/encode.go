@@ -61,7 +61,7 @@ func (m *mapping) tree(k sink.Kind) *node {
 		}
 		at.field = &fields[i]
 		if v := fields[i].Value; v != "" {
-			at.constant = appendString(nil, v)
+			at.constant = sink.AppendString(nil, v)
 		}
 	}
 	root.child(Root).key = nil // written apart: the message follows in it
@@ -72,7 +72,7 @@ func (n *node) child(name string) *node {
 	if i := slices.IndexFunc(n.children, func(c *node) bool { return c.name == name }); i >= 0 {
 		return n.children[i]
 	}
-	c := &node{name: name, key: append(appendString(nil, name), ':')}
+	c := &node{name: name, key: append(sink.AppendString(nil, name), ':')}
 	n.children = append(n.children, c)
 	return c
 }
@@ -104,9 +104,9 @@ func (e *encoder) document(b []byte, rec *sink.Record, stream []byte, withMessag
 		}
 		if ev.Body != "" && e.message {
 			if withMessage {
-				b = appendString(key(b, sink.FieldMessage), ev.Body)
+				b = sink.AppendString(key(b, sink.FieldMessage), ev.Body)
 			} else {
-				b = appendString(key(b, fieldOmitted), omittedTooBig)
+				b = sink.AppendString(key(b, fieldOmitted), omittedTooBig)
 			}
 		}
 	}
@@ -169,11 +169,11 @@ func (e *encoder) value(b []byte, f *placed, rec *sink.Record) []byte {
 		if f.Field.Type == "long" || f.Field.Type == "float" {
 			return append(b, s...) // of the mapping, checked by its test
 		}
-		return appendString(b, s)
+		return sink.AppendString(b, s)
 	case f.sources != nil:
 		for i := range f.sources {
 			if s := text(&f.sources[i], rec); s != "" {
-				return appendString(b, s)
+				return sink.AppendString(b, s)
 			}
 		}
 		return b
@@ -182,7 +182,7 @@ func (e *encoder) value(b []byte, f *placed, rec *sink.Record) []byte {
 	if f.Threat != "" {
 		e.list = threatValues(rec.Finding.References, f.Threat, e.list)
 		if f.Threat == "framework" && len(e.list) > 0 {
-			return appendString(b, e.list[0])
+			return sink.AppendString(b, e.list[0])
 		}
 	}
 	for i := range f.parts {
@@ -247,7 +247,7 @@ func (e *encoder) column(b []byte, c *column, rec *sink.Record) []byte {
 	switch c.typ {
 	case typeString:
 		if s := *(*string)(at); s != "" {
-			b = appendString(b, s)
+			b = sink.AppendString(b, s)
 		}
 	case typeInt:
 		if n := *(*int64)(at); n > 0 && c.time {
@@ -261,7 +261,7 @@ func (e *encoder) column(b []byte, c *column, rec *sink.Record) []byte {
 		}
 	case typeFloat:
 		if f := *(*float64)(at); f != 0 {
-			b = appendFloat(b, f)
+			b = sink.AppendFloat(b, f)
 		}
 	case typeStrings:
 		if l := *(*[]string)(at); len(l) > 0 {
@@ -273,10 +273,10 @@ func (e *encoder) column(b []byte, c *column, rec *sink.Record) []byte {
 		}
 	case typeScores:
 		if m := *(*map[string]float64)(at); len(m) > 0 {
-			b = appendFlat(b, m, appendFloat)
+			b = appendFlat(b, m, sink.AppendFloat)
 		}
 	case typeEventName:
-		b = appendString(b, rec.Event.Name)
+		b = sink.AppendString(b, rec.Event.Name)
 	case typeTraceID:
 		if id := &rec.Event.TraceID; !id.IsEmpty() {
 			b = appendHex(b, id[:])
@@ -299,7 +299,7 @@ func appendStrings(b []byte, list []string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, s)
+		b = sink.AppendString(b, s)
 	}
 	return append(b, ']')
 }
@@ -332,7 +332,7 @@ func appendFlat[V any](b []byte, m map[string]V, value func([]byte, V) []byte) [
 		if b[len(b)-1] != '{' {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, name), ':')
+		b = append(sink.AppendString(b, name), ':')
 		b = value(b, m[k])
 	}
 	return append(b, '}')
@@ -361,7 +361,7 @@ func flatKey(k string) string {
 
 func blankOrNUL(r rune) bool { return r <= ' ' || r == 0x7f }
 
-func appendFlatString(b []byte, s string) []byte { return appendString(b, cut(s, maxFlatValue)) }
+func appendFlatString(b []byte, s string) []byte { return sink.AppendString(b, cut(s, maxFlatValue)) }
 
 // cut is the beginning of s, at most n bytes, without half a character.
 func cut(s string, n int) string {

@@ -186,12 +186,12 @@ func newTargets(c *Config) []target {
 			x.index = c.Index
 		}
 		for _, k := range sink.Kinds {
-			b := appendString([]byte(`"sourcetype":`), c.SourceTypes.of(k))
+			b := sink.AppendString([]byte(`"sourcetype":`), c.SourceTypes.of(k))
 			if c.Source != "" {
-				b = appendString(append(b, `,"source":`...), c.Source)
+				b = sink.AppendString(append(b, `,"source":`...), c.Source)
 			}
 			if x.index != "" {
-				b = appendString(append(b, `,"index":`...), x.index)
+				b = sink.AppendString(append(b, `,"index":`...), x.index)
 			}
 			x.heads[k] = string(b)
 		}

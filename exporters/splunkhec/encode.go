@@ -52,7 +52,7 @@ func (e *encoder) envelope(b []byte, rec *sink.Record, head string, withMessage 
 		b = appendEpoch(appendKey(b, "time"), t)
 	}
 	if h := e.hostOf(rec); h != "" {
-		b = appendString(appendKey(b, "host"), h)
+		b = sink.AppendString(appendKey(b, "host"), h)
 	}
 	if b[len(b)-1] != '{' {
 		b = append(b, ',')
@@ -84,12 +84,12 @@ func (e *encoder) event(b []byte, rec *sink.Record, withMessage bool) []byte {
 }
 
 func (e *encoder) findingFields(b []byte, f *finding.Finding) []byte {
-	b = appendString(appendKey(b, fieldName), finding.EventName)
+	b = sink.AppendString(appendKey(b, fieldName), finding.EventName)
 	return appendColumns(b, e.findings, unsafe.Pointer(&f.Fields))
 }
 
 func (e *encoder) eventFields(b []byte, ev *event.Event, withMessage bool) []byte {
-	b = appendString(appendKey(b, fieldName), ev.Name)
+	b = sink.AppendString(appendKey(b, fieldName), ev.Name)
 	b = appendColumns(b, e.events, unsafe.Pointer(&ev.Fields))
 	if !ev.TraceID.IsEmpty() {
 		b = appendHex(appendKey(b, sink.FieldTraceID), ev.TraceID[:])
@@ -101,13 +101,13 @@ func (e *encoder) eventFields(b []byte, ev *event.Event, withMessage bool) []byt
 		b = appendEpoch(appendKey(b, sink.FieldReceived), ev.Received)
 	}
 	if len(ev.Extra) > 0 {
-		b = appendMap(appendKey(b, sink.FieldAttributes), ev.Extra, appendString)
+		b = appendMap(appendKey(b, sink.FieldAttributes), ev.Extra, sink.AppendString)
 	}
 	if ev.Body == "" || e.message == messageNone {
 		return b
 	}
 	if !withMessage {
-		return appendString(appendKey(b, fieldOmitted), omittedTooBig)
+		return sink.AppendString(appendKey(b, fieldOmitted), omittedTooBig)
 	}
 	b = appendKey(b, sink.FieldMessage)
 	if e.message == messageJSON {
@@ -120,7 +120,7 @@ func (e *encoder) eventFields(b []byte, ev *event.Event, withMessage bool) []byt
 		}
 		b = b[:start]
 	}
-	return appendString(b, ev.Body)
+	return sink.AppendString(b, ev.Body)
 }
 
 // oneLine replaces the line breaks of a JSON value, which are between its tokens: one would end a line of the raw endpoint.

@@ -143,7 +143,7 @@ func appendColumns(b []byte, cols []column, p unsafe.Pointer) []byte {
 		switch c.typ {
 		case typeString:
 			if s := *(*string)(at); s != "" {
-				b = appendString(appendKey(b, c.name), s)
+				b = sink.AppendString(appendKey(b, c.name), s)
 			}
 		case typeInt:
 			if n := *(*int64)(at); n != 0 {
@@ -160,7 +160,7 @@ func appendColumns(b []byte, cols []column, p unsafe.Pointer) []byte {
 			}
 		case typeFloat:
 			if f := *(*float64)(at); f != 0 {
-				b = appendFloat(appendKey(b, c.name), f)
+				b = sink.AppendFloat(appendKey(b, c.name), f)
 			}
 		case typeStrings:
 			if l := *(*[]string)(at); len(l) > 0 {
@@ -168,11 +168,11 @@ func appendColumns(b []byte, cols []column, p unsafe.Pointer) []byte {
 			}
 		case typeLabels:
 			if m := *(*map[string]string)(at); len(m) > 0 {
-				b = appendMap(appendKey(b, c.name), m, appendString)
+				b = appendMap(appendKey(b, c.name), m, sink.AppendString)
 			}
 		case typeScores:
 			if m := *(*map[string]float64)(at); len(m) > 0 {
-				b = appendMap(appendKey(b, c.name), m, appendFloat)
+				b = appendMap(appendKey(b, c.name), m, sink.AppendFloat)
 			}
 		}
 	}
@@ -187,7 +187,7 @@ func appendIndexed(b []byte, cols []column, p unsafe.Pointer) []byte {
 		switch c.typ {
 		case typeString:
 			if s := *(*string)(at); s != "" {
-				b = appendString(appendIndexedKey(b, c.name), s)
+				b = sink.AppendString(appendIndexedKey(b, c.name), s)
 			}
 		case typeInt:
 			if n := *(*int64)(at); n != 0 {

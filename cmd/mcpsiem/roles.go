@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/mcpsiem/mcpsiem/internal/audit"
 	"github.com/mcpsiem/mcpsiem/internal/chdb"
@@ -30,7 +33,8 @@ func newRoles() *cobra.Command {
 		Long: `Give people accounts of their own on ClickHouse. An analyst reads everything, or with --tenant only these tenants, whatever is asked; an auditor reads every tenant, the seal and the
 audit trail, but not what messages said; an admin may do everything in the database.
 
-The list is roles.yaml in the state folder; passwords are generated, in secrets/role-NAME.password. ` + "`mcpsiem up`" + ` takes them at its start. For a ClickHouse of your own, ` + "`mcpsiem roles sql`" + `
+The list is roles.yaml in the state folder; passwords are generated, in secrets/role-NAME.password. A running ` + "`mcpsiem up`" + ` takes a change
+within seconds: ClickHouse's process is replaced, the pipelines wait for it. For a ClickHouse of your own, ` + "`mcpsiem roles sql`" + `
 prints what an administrator runs there. See docs/roles.md.`,
 		Args: cobra.NoArgs,
 	}
@@ -69,6 +73,74 @@ func peopleViews(ctx context.Context, d state.Dir, admin store.Config) error {
 	}
 	defer conn.Close()
 	return roles.Install(ctx, conn, list, io.Discard)
+}
+
+// watchRoles lets changes of roles.yaml take effect while everything runs: the engine's process is replaced, the pipelines wait for it and go on.
+func watchRoles(ctx context.Context, d state.Dir, ch *chdb.Server, admin store.Config, log *zap.Logger) {
+	read := func() string {
+		b, _ := os.ReadFile(d.Roles())
+		return string(b)
+	}
+	have := read()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(rolesRecheck):
+		}
+		now := read()
+		if now == have {
+			continue
+		}
+		accounts, err := peopleAccounts(d)
+		if err == nil {
+			err = ch.SetAccounts(ctx, accounts)
+		}
+		if err == nil {
+			err = peopleViews(ctx, d, admin)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil { // what is wrong with the file stays so until it changes
+			log.Warn("Changed accounts are not in effect", zap.Error(err))
+		}
+		have = now
+	}
+}
+
+const rolesRecheck = time.Second
+
+// awaitRole waits until a running installation lets an account in, or no longer does. It says false where none runs, or where that takes too long.
+func awaitRole(ctx context.Context, d state.Dir, name, password string, in bool) bool {
+	if _, running := d.Holder(); !running {
+		return false
+	}
+	e, err := d.ReadEndpoints()
+	if err != nil || e.ClickHouseHTTP == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+e.ClickHouseHTTP+"/?query=SELECT+1", nil)
+		if err != nil {
+			return false
+		}
+		req.SetBasicAuth(name, password)
+		req.Close = true
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			resp.Body.Close()
+			if in && resp.StatusCode == http.StatusOK || !in && resp.StatusCode == http.StatusForbidden {
+				return true
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 func newRolesList() *cobra.Command {
@@ -154,7 +226,11 @@ func newRolesAdd() *cobra.Command {
 			if db := a.Database(chdb.Database); db != "" {
 				fmt.Fprintf(c.OutOrStdout(), "its tables are in database %s\n", db)
 			}
-			fmt.Fprintln(c.OutOrStdout(), "it can be used from the next start of `mcpsiem up`")
+			if awaitRole(c.Context(), d, a.Name, hex.EncodeToString(b[:]), true) {
+				fmt.Fprintln(c.OutOrStdout(), "it can be used now")
+			} else {
+				fmt.Fprintln(c.OutOrStdout(), "it can be used as soon as `mcpsiem up` runs")
+			}
 			return nil
 		},
 	}
@@ -181,12 +257,17 @@ func newRolesRemove() *cobra.Command {
 				return withCode(exitUsage, errors.New("there is no such account: see `mcpsiem roles list`"))
 			}
 			a := list[i]
+			password, _ := readPassword(rolePassword(d, a.Name))
 			if err := roles.Write(d.Roles(), slices.Delete(list, i, i+1)); err != nil {
 				return err
 			}
 			_ = os.Remove(rolePassword(d, a.Name))
 			recordRole(c, dir, "remove", a)
-			_, err = fmt.Fprintf(c.OutOrStdout(), "account %s is removed; a running `mcpsiem up` lets it in until its next start\n", a.Name)
+			now := "; `mcpsiem up` does not let it in any more"
+			if password != "" && awaitRole(c.Context(), d, a.Name, password, false) {
+				now = " and no longer let in"
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "account %s is removed%s\n", a.Name, now)
 			return err
 		},
 	}

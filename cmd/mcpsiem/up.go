@@ -148,6 +148,10 @@ func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 		return err
 	}
 
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go watchRoles(watching, d, ch, admin, log.Named("roles"))
+
 	step("starting pipelines")
 	config, err := writeConfig(d, e, o.follow)
 	if err != nil {

@@ -378,6 +378,38 @@ func (s *Server) Stop(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// SetAccounts replaces the accounts beside the engine's own. The engine reads accounts only as it starts (SYSTEM RELOAD USERS changes nothing in its local mode), so its process is replaced by
+// one on the same ports: about a second, in which connections break and clients come again. It returns when the engine answers.
+func (s *Server) SetAccounts(ctx context.Context, accounts []Account) error {
+	o := s.opts
+	o.Accounts = accounts
+	if _, err := writeConfig(o, s.tcp, s.http, s.secrets); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	c, before := s.child, s.restarts
+	s.mu.Unlock()
+	if c != nil { // else it is being restarted anyway
+		s.opts.Log("ClickHouse restarts for changed accounts")
+		s.end(c)
+	}
+	for {
+		s.mu.Lock()
+		done := s.restarts > before && s.isReady
+		s.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("cannot see ClickHouse answer with its changed accounts: %w", ctx.Err())
+		case <-s.stopped:
+			return errors.New("ClickHouse is stopped")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // WaitReady returns when the engine answers.
 func (s *Server) WaitReady(ctx context.Context) error {
 	s.mu.Lock()

@@ -389,3 +389,70 @@ func TestFile(t *testing.T) {
 		}
 	}
 }
+
+// Accounts change while the engine runs: same ports, same data, the new account is in and the old one is out.
+func TestAccountsChangeWhileRunning(t *testing.T) {
+	ctx := t.Context()
+	lib, err := chdb.Ensure(ctx, chdb.EnsureOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	embedded := func(a ...Account) (out []chdb.Account) {
+		for _, x := range a {
+			out = append(out, x.Embedded(password, EventColumns())...)
+		}
+		return out
+	}
+	ann, bob := Account{Name: "ann", Role: Analyst, Tenants: []string{"acme"}}, Account{Name: "bob", Role: Auditor}
+	s, err := chdb.Start(ctx, chdb.Options{Dir: t.TempDir(), Lib: lib, Accounts: embedded(ann)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop(context.Background())
+	other := server
+	server = s
+	defer func() { server = other }()
+	admin := func() *store.Conn {
+		t.Helper()
+		c, err := store.Open(ctx, store.Config{Endpoint: s.TCPAddr(), Username: chdb.UserAdmin, Password: s.Password(chdb.UserAdmin)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	c := admin()
+	if err := store.Migrate(ctx, c, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if err := Install(ctx, c, []Account{ann}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Exec(ctx, "INSERT INTO mcpsiem.events (tenant, event_id, ts) SELECT 'acme', generateUUIDv4(), now64(9)"); err != nil {
+		t.Fatal(err)
+	}
+	before := s.TCPAddr()
+	if err := s.SetAccounts(ctx, embedded(ann, bob)); err != nil || s.TCPAddr() != before {
+		t.Fatal(err)
+	}
+	for user, q := range map[string]string{"ann": "SELECT count() FROM mcpsiem_ann.events", "bob": "SELECT count() FROM mcpsiem.events"} {
+		if out := ask(t, user, q); strings.TrimSpace(out) != "200\ncount()\n1" {
+			t.Errorf("%s: %s", user, out)
+		}
+	}
+	if err := s.SetAccounts(ctx, embedded(bob)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Install(ctx, admin(), []Account{bob}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if out := ask(t, "ann", "SELECT 1"); !strings.HasPrefix(out, "403") {
+		t.Errorf("ann is still in: %s", out)
+	}
+	if err := s.SetAccounts(ctx, []chdb.Account{{Name: "admin", Password: password, Profile: "default"}}); err == nil {
+		t.Error("an account of a taken name")
+	}
+	if out := ask(t, "bob", "SELECT 1"); !strings.HasPrefix(out, "200") {
+		t.Errorf("a refused change took effect: %s", out)
+	}
+}

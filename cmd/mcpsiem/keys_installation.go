@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpsiem/mcpsiem/internal/audit"
+	"github.com/mcpsiem/mcpsiem/internal/keysource"
+	"github.com/mcpsiem/mcpsiem/internal/seal"
 	"github.com/mcpsiem/mcpsiem/internal/state"
 )
 
@@ -30,13 +34,14 @@ type installationKey struct {
 	File   string    `json:"file"`
 	Since  time.Time `json:"since,omitzero"` // when the file was last written
 	State  string    `json:"state"`          // ok, missing, or what is wrong
+	Source string    `json:"source"`         // where the key is: file, or where the file refers to
 }
 
 var knownKeys = []installationKey{
 	{Name: state.SecretJetStreamKey, Use: "encrypts RAW, EVENTS and FINDINGS on disk", Lost: "what is in the streams and not stored or exported yet cannot be read; up refuses to start", Rotate: "stop, drain, move nats away, start: a new key is made with empty streams"},
 	{Name: state.SecretMasterKey, Use: "with tenants' keys: pseudonyms and fingerprints of content", Lost: "no placeholder can be made or recognised again; new ones do not correlate with old ones", Rotate: "tenant by tenant: mcpsiem keys rotate"},
 	{Name: state.SecretIdentityKey, Use: "fingerprints of credentials", Lost: "a credential looks like a new one; revocations by fingerprint end", Rotate: "replace the file and restart"},
-	{Name: "seal.key", Use: "signs the logs of the audit trail", Lost: "logs cannot go on and new ones begin; what was signed stays verifiable with key.pub", Rotate: "docs/audit-trail.md: a new log begins"},
+	{Name: "seal.key", Use: "signs the logs of the audit trail", Lost: "logs cannot go on and new ones begin; what was signed stays verifiable with key.pub", Rotate: "mcpsiem keys rotate --key seal, while everything runs"},
 	{Name: state.SecretOTLPToken, Use: "what taps and agents send with", Lost: "taps spool until they have the new one", Rotate: "remove the file, restart, give it to the taps"},
 	{Name: state.SecretPage, Use: "opens the built-in page", Lost: "nothing", Rotate: "remove the file, restart"},
 	{Name: state.SecretNATSPipeline, Use: "NATS, all that the pipeline may", Lost: "nothing", Rotate: "remove the file, restart"},
@@ -65,7 +70,59 @@ func (k installationKey) look(d state.Dir) installationKey {
 	default:
 		k.State, k.Since = "ok", st.ModTime()
 	}
+	if k.State == "ok" {
+		k.Source = k.where()
+	}
 	return k
+}
+
+// where says where the key is. Only references are read.
+func (k installationKey) where() string {
+	f, err := os.Open(k.File)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
+		return "file"
+	}
+	var of struct {
+		From *keysource.Source `json:"seed_from"`
+		Sign *keysource.Source `json:"sign"`
+		Seed string            `json:"seed"`
+	}
+	switch _ = json.Unmarshal(b, &of); {
+	case of.Seed != "":
+		return "file"
+	case of.From != nil && of.From.Validate() == nil:
+		return of.From.Kind()
+	case of.Sign != nil && of.Sign.Validate() == nil:
+		return "signs: " + of.Sign.Kind()
+	}
+	if s, _, err := keysource.Parse(b); err == nil {
+		return s.Kind()
+	}
+	return "a reference that cannot be followed"
+}
+
+// test fetches a key, or signs something with it, where it is not in the file.
+func (k *installationKey) test(ctx context.Context) {
+	if k.State != "ok" || k.Source == "file" {
+		return
+	}
+	var err error
+	if k.Name == "seal.key" {
+		var key *seal.Key
+		if key, err = seal.LoadKey(k.File); err == nil {
+			_, err = key.SignText("test", "test of the signing key\nnothing\n")
+		}
+	} else {
+		_, err = keysource.Read(ctx, k.Name, k.File)
+	}
+	if err != nil {
+		k.State = err.Error()
+	}
 }
 
 func installationKeys(d state.Dir) []installationKey {
@@ -80,6 +137,13 @@ func installationKeys(d state.Dir) []installationKey {
 	for _, f := range spools {
 		out = append(out, installationKey{Name: "spool " + filepath.Base(f), File: f, Use: "encrypts the spool of a tap", Lost: "what it spooled cannot be read and is counted as lost", Rotate: "let the spool drain, stop the taps, remove the file"}.look(d))
 	}
+	archives, _ := filepath.Glob(d.Secret("archive/*"))
+	for _, f := range archives {
+		keys, _ := filepath.Glob(filepath.Join(f, "*.key"))
+		for _, key := range keys {
+			out = append(out, installationKey{Name: "archive " + filepath.Base(f) + "/" + strings.TrimSuffix(filepath.Base(key), ".key")[:8], File: key, Use: "encrypts an archive of retention", Lost: "that archive cannot be read", Rotate: "with an erasure from the archive; destroyed by mcpsiem keys destroy --tenant"}.look(d))
+		}
+	}
 	people, _ := filepath.Glob(d.Secret("role-*.password"))
 	for _, f := range people {
 		out = append(out, installationKey{Name: strings.TrimSuffix(filepath.Base(f), ".password"), File: f, Use: "ClickHouse, a person's account", Lost: "nothing", Rotate: "mcpsiem roles remove and add"}.look(d))
@@ -89,13 +153,18 @@ func installationKeys(d state.Dir) []installationKey {
 
 func newKeysInstallation() *cobra.Command {
 	var dir string
-	var asJSON bool
+	var asJSON, test bool
 	c := &cobra.Command{
 		Use: "installation", Short: "List the installation's own keys: what each is for, and what its loss means", Args: cobra.NoArgs,
-		Long:    "List every key and password of the installation, where it is, since when, whether others may read it, what is lost with it and how it is replaced. Exit code 5 if one is missing or open to others.\nMaterial is never shown. docs/keys.md has more.",
-		Example: "  mcpsiem keys installation\n  mcpsiem keys installation --json",
+		Long:    "List every key and password of the installation, where it is, since when, whether others may read it, what is lost with it and how it is replaced. Exit code 5 if one is missing or open to others.\nWith --test, keys that are elsewhere (a program, the environment) are fetched, and the signing key signs something. Material is never shown. docs/keys.md has more.",
+		Example: "  mcpsiem keys installation\n  mcpsiem keys installation --test\n  mcpsiem keys installation --json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			list := installationKeys(state.Dir(dir))
+			for i := range list {
+				if test {
+					list[i].test(c.Context())
+				}
+			}
 			if asJSON {
 				if err := printJSON(c, list); err != nil {
 					return err
@@ -117,14 +186,15 @@ func newKeysInstallation() *cobra.Command {
 	}
 	c.Flags().StringVar(&dir, "state", state.Default(), "state folder of the installation `DIR` (env MCPSIEM_STATE)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	c.Flags().BoolVar(&test, "test", false, "fetch keys that are elsewhere, and sign something")
 	return c
 }
 
 func printInstallationKeys(w io.Writer, list []installationKey) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "KEY\tSTATE\tSINCE\tFOR\tIF LOST\tROTATION\t")
+	fmt.Fprintln(tw, "KEY\tSTATE\tWHERE\tSINCE\tFOR\tIF LOST\tROTATION\t")
 	for _, k := range list {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t\n", printable(k.Name), k.State, when(k.Since), k.Use, k.Lost, k.Rotate)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", printable(k.Name), printable(k.State), printable(k.Source), when(k.Since), k.Use, k.Lost, k.Rotate)
 	}
 	return tw.Flush()
 }

@@ -44,6 +44,29 @@ func TestKeysOfTheInstallation(t *testing.T) {
 		t.Fatal(err)
 	}
 	f("others may read it", "1 key is not")
+	if err := os.Chmod(d.Secret(state.SecretMasterKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// A key that is elsewhere: where it is shows, and --test fetches it.
+	g := func(reference, want, problem string, args ...string) {
+		t.Helper()
+		if err := os.WriteFile(d.Secret(state.SecretIdentityKey), []byte(reference), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		c := newRoot()
+		c.SetArgs(append([]string{"keys", "installation", "--state", string(d)}, args...))
+		c.SetOut(&b)
+		c.SetErr(&b)
+		err := c.Execute()
+		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) || !strings.Contains(b.String(), want) {
+			t.Errorf("%s %v: %v\n%s", reference, args, err, b.String())
+		}
+	}
+	g(`{"command": ["/bin/echo", "0123456789012345678901234567890123456789"]}`, "command echo", "", "--test")
+	g(`{"command": ["/bin/false"]}`, "command false", "")
+	g(`{"command": ["/bin/false"]}`, "exit status 1", "1 key is not", "--test")
+	g(`{"env": "MCPSIEM_TEST_NO_SUCH_KEY"}`, "is not set", "1 key is not", "--test")
 	// Every secret that is generated is known.
 	list := installationKeys(d)
 	for _, name := range state.Secrets {

@@ -229,7 +229,7 @@ func verifyText(m *Manifest) string {
     mcpsiem evidence verify FILE --key KEY
 
 It needs no network and no installation of mcpsiem's servers. KEY is the public key of the log ` + m.Origin + `. Get it from its owner by another way than this
-bundle; keys/log.pub is only a copy. Exit code 0: everything fits; 5: something does not, and it says what.
+bundle; keys/log.pub is only a copy. Lines after its first are statements of rotation (a JSON list of signed notes), which lead from a key of before to this one, each signed with both. Exit code 0: everything fits; 5: something does not, and it says what.
 
 What is checked, so that another program can do it:
 

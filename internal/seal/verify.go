@@ -95,9 +95,9 @@ type VerifyOptions struct {
 	Progress    func(done, total uint64)
 }
 
-// chunk is how many leaves are compared at once: some 60 MB. Rows of a place in the stream are spread over the parts of the store, so that few large steps read much less
+// chunk is how many leaves are compared at once: some 30 MB. Rows of a place in the stream are spread over the parts of the store, so that few large steps read much less
 // than many small ones.
-const chunk = 200_000
+const chunk = 100_000
 
 const workers = 2 // steps at a time, each with a connection of its own
 

@@ -148,7 +148,7 @@ func (d *definition) facts() (f Facts) {
 // name decides; one that could mean anything (url, email) needs one before it that says what it is for.
 func Kind(argument string) string {
 	var words []string
-	for w := range strings.FieldsFuncSeq(snake(argument[:min(len(argument), maxName)]), func(r rune) bool { return r == '_' || r == '-' || r == '.' || r == ' ' }) {
+	for w := range strings.FieldsFuncSeq(snake(argument[:min(len(argument), maxName)]), func(r rune) bool { return r == '_' || r == '-' || r == '.' }) {
 		words = append(words, w)
 	}
 	if len(words) == 0 {
@@ -196,7 +196,7 @@ var placeWords = kinds(map[string]string{
 // sendWords say that something goes somewhere.
 var sendWords = func() map[string]bool {
 	m := map[string]bool{}
-	for _, w := range strings.Fields("webhook callback notify notification copy forward send upload report delivery deliver destination target export mirror cc bcc kopie senden melden copia enviar notificar copie envoyer notifier inviare") {
+	for _, w := range strings.Fields("webhook callback notify notification copy forward send upload report delivery deliver destination export mirror cc bcc kopie senden melden copia enviar notificar copie envoyer notifier inviare") {
 		m[w] = true
 	}
 	return m

@@ -64,7 +64,7 @@ func TestKind(t *testing.T) {
 	for _, a := range []string{"BCC", "recipients", "copia_a_correo", "notification_email", "empfänger", "send_to"} {
 		f(a, TakesRecipient)
 	}
-	for _, a := range []string{"", "_", "url", "to", "email", "command_id", "endpoint_id", "base_url", "copy_to", "customer_email", "shellfish", "\xff", "locale"} {
+	for _, a := range []string{"", "_", "url", "to", "email", "command_id", "endpoint_id", "base_url", "copy_to", "target_url", "customer_email", "shellfish", "\xff", "locale"} {
 		f(a, "")
 	}
 }

@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -229,6 +231,22 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// engineCPU is the CPU time that the engine's process has used, in steps of 10 ms; 0 where the system does not say.
+func engineCPU() time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", storetest.Server.PID()))
+	_, rest, ok := strings.Cut(string(b), ") ") // the name is before it
+	f := strings.Fields(rest)
+	if err != nil || !ok || len(f) < 13 {
+		return 0
+	}
+	var ticks time.Duration
+	for _, s := range f[11:13] { // user, system
+		n, _ := strconv.Atoi(s)
+		ticks += time.Duration(n)
+	}
+	return ticks * 10 * time.Millisecond
+}
+
 func fieldsOf(url string) (out []string) {
 	for _, part := range strings.Split(url, `__data.fields["`)[1:] {
 		name, _, _ := strings.Cut(part, `"`)
@@ -243,10 +261,10 @@ func TestEveryQueryAnswers(t *testing.T) {
 	ctx := context.Background()
 	end := time.Now().Truncate(time.Second)
 	start := time.Now()
-	if err := dashtest.Load(ctx, storetest.Open(t, chdb.UserAdmin), dashtest.Traffic{Events: *events, Days: *days, End: end}); err != nil {
+	if err := dashtest.Load(ctx, storetest.Open(t, chdb.UserAdmin), dashtest.Traffic{Events: *events, Days: *days, End: end, Merged: *events >= 1_000_000}); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d events loaded and merged in %s", *events, time.Since(start).Round(time.Second))
+	t.Logf("%d events loaded in %s", *events, time.Since(start).Round(time.Second))
 	analyst := storetest.Open(t, chdb.UserAnalyst)
 
 	var one struct{ Finding, Event, Conversation, Tenant, Principal, Server, Tool string }
@@ -259,8 +277,8 @@ func TestEveryQueryAnswers(t *testing.T) {
 	given := map[string][]string{"finding": {one.Finding}, "event": {one.Event}}
 
 	type took struct {
-		what string
-		d    time.Duration
+		what   string
+		d, cpu time.Duration
 	}
 	var times []took
 	ask := func(what, sql string, r dashtest.Range, vars map[string][]string) (a answer) {
@@ -269,7 +287,7 @@ func TestEveryQueryAnswers(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 			return a
 		}
-		start := time.Now()
+		start, cpu := time.Now(), engineCPU()
 		rows, err := analyst.Query(ctx, sql)
 		if err != nil {
 			t.Errorf("%s: %v\n%s", what, err, sql)
@@ -297,7 +315,7 @@ func TestEveryQueryAnswers(t *testing.T) {
 		if err := rows.Err(); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
-		times = append(times, took{what, time.Since(start)})
+		times = append(times, took{what, time.Since(start), engineCPU() - cpu})
 		return a
 	}
 	for _, b := range Boards() {
@@ -350,11 +368,14 @@ func TestEveryQueryAnswers(t *testing.T) {
 			}
 		}
 	}
-	slices.SortFunc(times, func(a, b took) int { return int(b.d - a.d) })
+	// The clock counts what else the machine does; the engine's CPU time, of at most two threads, hardly does.
 	var s strings.Builder
-	fmt.Fprintf(&s, "%d queries, median %s, p95 %s; the slowest:\n", len(times), times[len(times)/2].d.Round(time.Millisecond), times[len(times)/20].d.Round(time.Millisecond))
-	for _, x := range times[:12] {
-		fmt.Fprintf(&s, "  %8s  %s\n", x.d.Round(time.Millisecond), x.what)
+	for name, of := range map[string]func(took) time.Duration{"clock": func(x took) time.Duration { return x.d }, "engine's CPU": func(x took) time.Duration { return x.cpu }} {
+		slices.SortFunc(times, func(a, b took) int { return cmp.Compare(of(b), of(a)) })
+		fmt.Fprintf(&s, "%d queries by the %s: median %s, p95 %s; the slowest:\n", len(times), name, of(times[len(times)/2]).Round(time.Millisecond), of(times[len(times)/20]).Round(time.Millisecond))
+		for _, x := range times[:12] {
+			fmt.Fprintf(&s, "  %8s  %s\n", of(x).Round(time.Millisecond), x.what)
+		}
 	}
 	t.Log(s.String())
 }

@@ -37,7 +37,7 @@ SELECT
     if(m = 'tools/call', [['reads_private', 'reads_private', 'reads_untrusted', 'sends_outside', 'writes', 'writes', 'destroys', 'executes'][1 + g % 8]], []),
     if(m = 'tools/call' AND g % 8 = 3 AND NOT answer, [['example.com', 'partner.example', 'paste.example', 'hooks.example'][1 + h % 4]], []),
     if(answer, 0, 20 + g % 300), if(answer AND m != 'tools/list', 50 + g % 2500, 0),
-    if(answer AND m = 'tools/list', 400 + srv * 500, 0), 'o200k_base', (20 + g % 2500) * 2.5 / 1000000, 'USD', '2026-11-01', 'gpt-5', 'counted',
+    if(answer AND m = 'tools/list', 400 + srv * 500, 0), 'o200k_base', (20 + g % 2500) * 2.5 / 1000000 * if(who % 40 = 7 AND intDiv(toUnixTimestamp(at), 3600) % 29 = 0, 20, 1), 'USD', '2026-11-01', 'gpt-5', 'counted',
     if(answer, '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"generated"}]}}', '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"generated","arguments":{"q":"generated"}}}')
 FROM numbers({{.From}}, {{.Count}})
 SETTINGS max_threads = 1, max_partitions_per_insert_block = 1000, min_insert_block_size_rows = 60000, max_block_size = 60000;

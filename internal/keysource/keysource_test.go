@@ -163,3 +163,22 @@ func TestSignWithPKCS11(t *testing.T) {
 		t.Error("the module let the key out")
 	}
 }
+
+// Whatever a key file holds, it is a key or a reference that was checked; nothing else is followed.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{secret, `{"env": "X"}`, `{"command": ["/bin/true"], "timeout": "1s"}`, `{"file": "/x", "env": "Y"}`, "{", " {}", `{"command": []}`, "vault:v1:AAAA"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, is, err := Parse(b)
+		if is && err == nil && s.Validate() != nil {
+			t.Errorf("%q passes", b)
+		}
+		if !is && len(bytes.TrimSpace(b)) > 0 && bytes.TrimSpace(b)[0] == '{' {
+			t.Errorf("%q is taken for a key", b)
+		}
+		if sig, ok := decode(b, ed25519.SignatureSize); ok && len(sig) != ed25519.SignatureSize {
+			t.Errorf("%q is a signature of %d bytes", b, len(sig))
+		}
+	})
+}

@@ -115,8 +115,8 @@ test-elastic: ## the Elastic exporter, its templates and setup against a real El
 	MCPSIEM_OPENSEARCH='$(OPENSEARCH)' MCPSIEM_ELASTICSEARCH='$(ELASTIC)' go test -tags node -count=1 -timeout 20m -v ./deploy/elastic
 
 .PHONY: train
-train: ## train the text scorer on labelled data: make train DATA=DIR (internal/textscore/README.md)
-	go run ./internal/textscore/train --data $(DATA) --out internal/textscore/weights.bin
+train: ## train the text scorer on labelled data: make train DATA="DIR [DIR...]" (internal/textscore/README.md)
+	go run ./internal/textscore/train $(foreach d,$(DATA),--data $(d)) --out internal/textscore/weights.bin
 
 .PHONY: generate
 generate: ## regenerate code, schemas and references from schemas/*.yaml

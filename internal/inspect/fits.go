@@ -30,18 +30,39 @@ func (w *worker) fits(b []byte) {
 		}
 		return
 	}
+	if signal.Serialized(b) {
+		w.signals.AtLeast(signal.Shape, 0.8)
+	}
+	if is.line && !w.inProse() {
+		if s := signal.InLine(b); s > 0 {
+			w.signals.AtLeast(signal.Shape, s)
+		}
+		if s := signal.TemplateExpression(b); s >= 0.85 {
+			w.signals.AtLeast(signal.Template, s)
+		}
+	}
 	if is.prose || w.inProse() {
 		return
+	}
+	if s := signal.Breakout(b); s > 0 {
+		w.signals.AtLeast(signal.SQL, s)
 	}
 	if s := signal.Misfit(name, b); s > 0 {
 		w.signals.AtLeast(signal.Shape, s)
 	}
 }
 
+// operator looks at the name of a member right below an argument.
+func (w *worker) operator(name []byte) {
+	if n := len(w.path); w.body && n == 4 && len(name) > 2 && name[0] == '$' && signal.Operator(name) && w.part() == signal.Arguments && signal.Plain(w.path[2]) {
+		w.signals.AtLeast(signal.SQL, 0.8)
+	}
+}
+
 // argument is what the name of an argument says of its values.
 type argument struct {
-	name         string
-	shell, prose bool
+	name                        string
+	shell, prose, writing, line bool
 }
 
 // argument looks a name up; those of the last arguments are remembered.
@@ -51,7 +72,7 @@ func (w *worker) argument(name []byte) *argument {
 		a = &w.arguments[(uint(n)*7+uint(name[0])*3+uint(name[n/2])*5+uint(name[n-1]))%uint(len(w.arguments))]
 	}
 	if a.name != string(name) || len(name) == 0 {
-		*a = argument{shell: signal.IsShell(name), prose: signal.IsProse(name)}
+		*a = argument{shell: signal.IsShell(name), prose: signal.IsProse(name), writing: signal.IsWriting(name), line: signal.Line(name)}
 		if len(name) <= 64 { // a longer one is looked at each time
 			a.name = string(name)
 		}

@@ -320,6 +320,7 @@ func (j *jsonWalker) object(p place) error {
 			j.names[j.nest] = name
 		}
 		j.w.path = append(j.w.path, name)
+		j.w.operator(name)
 		info := j.w.keyOf(name)
 		k := info.Key
 		says := sentence(name)

@@ -65,8 +65,9 @@ func (w *worker) observe(t *class.Text, key class.Key) {
 		is = w.argument(name)
 	}
 	commands := part == signal.Arguments && (w.shellTool || is.shell)
+	writing := part == signal.Arguments && (is.writing || w.inProse()) // documents and source code are full of commands and paths
 	for _, m := range t.Marks {
-		if commands {
+		if commands || writing {
 			switch signal.Phrases[m.Mark].Signal {
 			case signal.ShellMeta, signal.SQL, signal.Traversal, signal.RemoteCode:
 				continue
@@ -81,7 +82,7 @@ func (w *worker) observe(t *class.Text, key class.Key) {
 		w.scoreText(t.B, part, name)
 		return
 	}
-	if signal.FetchAndRun(t.B) {
+	if !writing && signal.FetchAndRun(t.B) {
 		w.signals.AtLeast(signal.RemoteCodeStrong, 0.95)
 	}
 	if commands || is.prose || w.inProse() {

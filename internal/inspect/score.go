@@ -32,9 +32,23 @@ func (w *worker) scoreText(b []byte, part signal.Part, name []byte) {
 		}
 		return
 	}
-	if s := w.scorer.Data(b, true); s >= noted {
+	if s := w.scorer.Data(b, true, w.field()); s >= noted {
 		w.signals.AtLeast(signal.Planted, s)
 	}
+}
+
+// field says that the text that is read is one value of many: of JSON in a result, or of its structured content.
+func (w *worker) field() bool {
+	if len(w.path) < 3 {
+		return false
+	}
+	switch string(w.path[1]) {
+	case "content", "contents":
+		return len(w.path) > 3
+	case "structuredContent":
+		return true
+	}
+	return false
 }
 
 // scoreTool scores the definition that was read.

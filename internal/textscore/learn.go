@@ -12,22 +12,30 @@ type Example struct {
 	Feats, Shape []uint32
 	N            int // features of text, those left out too
 	From, To     int // bytes of the text
+	Around       int // kind of text, below KindsOfText
 }
 
-// Examples cuts a text into examples. tool, if not nil, is what the text describes; then its Texts are read.
-func Examples(text []byte, tool *Tool) (out []Example) {
-	var s scanner
+// Examples cuts a text into examples; field is as for Data. tool, if not nil, is what the text describes; then its Texts are read.
+func Examples(text []byte, field bool, tool *Tool) (out []Example) {
+	s := scanner{member: field}
 	var extra []uint32
 	if tool != nil {
 		text = tool.Texts
 		extra = tool.features(nil)
 	}
+	var segs []segment
 	s.scan(text, false, extra, func(seg *segment) {
 		e := Example{From: seg.from, To: seg.to, N: len(seg.feats)}
 		e.Feats = append(e.Feats, seg.feats...)
 		e.Shape = append(e.Shape, seg.shape...)
 		out = append(out, e)
+		segs = append(segs, *seg)
 	})
+	k := s.around()
+	for i := range out {
+		out[i].Around = int(k)
+		out[i].Shape = append(out[i].Shape, segs[i].placed(k))
+	}
 	return out
 }
 
@@ -116,8 +124,11 @@ func (t *Table) Logit(e *Example) float64 {
 	return z
 }
 
-// Assemble quantises tables. A score is 0.5 where a table's logit is its threshold; gain is how steeply it rises there.
-func Assemble(tables [2]*Table, thresholds, gains [2]float64, trained string) *Weights {
+// KindsOfText is how many kinds of text thresholds are chosen for.
+const KindsOfText = int(kindsOfText)
+
+// Assemble quantises tables. A score is 0.5 where a table's logit is the threshold of the kind of text; gain is how steeply it rises there.
+func Assemble(tables [2]*Table, thresholds [2][KindsOfText]float64, gains [2]float64, trained string) *Weights {
 	m := &Weights{Trained: trained}
 	for h, t := range tables {
 		top := 0.0
@@ -126,7 +137,9 @@ func Assemble(tables [2]*Table, thresholds, gains [2]float64, trained string) *W
 		}
 		top = max(min(top, 6), 1e-6)
 		m.scale[h] = float32(top / 127)
-		m.bias[h] = float32(t.Bias - thresholds[h])
+		for k, at := range thresholds[h] {
+			m.bias[h][k] = float32(t.Bias - at)
+		}
 		m.gain[h] = float32(gains[h])
 		m.weights[h] = make([]int8, 1<<Bits)
 		for i, w := range t.W {

@@ -10,7 +10,12 @@ type Class uint8
 const (
 	Other   Class = iota
 	Please        // asks
-	Act           // orders an action with consequences: send, delete, transfer
+	Tell          // sends or publishes: send, forward, post
+	Pay           // moves money or goods: transfer, buy, refund
+	Grant         // gives rights or trust: share, invite, approve
+	Destroy       // takes away or stops: delete, cancel, disable
+	Change        // changes what there is: update, set, move
+	Make          // makes or carries out: create, book, run
 	Reach         // orders a look at something: read, open, search
 	Shape         // orders how to answer: include, append, respond, translate
 	Ignore        // sets aside what was said
@@ -36,27 +41,39 @@ const (
 	Guard         // protect, ensure, audit
 	Is            // statements: is, was, has
 	Human         // between people: hi, regards, team, meeting
-	Numeral
+	Money         // sums, accounts and prices
+	Device        // things that are switched: doors, lights, valves
+	Access        // rights, roles and memberships
+	Record        // entries about somebody or something: orders, patients, appointments
+	Task          // what somebody is busy with: work, job, request
 	classes
 )
 
 // Name is the class as the training command prints it.
 func (c Class) Name() string {
-	return [...]string{"other", "please", "act", "reach", "shape", "ignore", "prior", "orders", "model", "you", "me", "user", "answer", "tool", "first", "always", "secret", "not", "data", "out", "done", "best", "code", "power", "harm", "guard", "is", "human", "numeral"}[c]
+	return [...]string{"other", "please", "tell", "pay", "grant", "destroy", "change", "make", "reach", "shape", "ignore", "prior", "orders", "model", "you", "me", "user", "answer", "tool", "first", "always", "secret", "not", "data", "out", "done", "best", "code", "power", "harm", "guard", "is", "human", "money", "device", "access", "record", "task"}[c]
 }
 
 // lexicon holds the words of each class, folded as normalisation leaves them.
 var lexicon = map[Class]string{
 	Please: "please kindly plz pls bitte veuillez svp porfavor favor prego gentilmente пожалуйста 请 請 ください",
-	Act: `send forward transfer delete remove share grant change update modify edit execute run create make add post upload submit publish pay buy sell purchase order book reserve cancel schedule approve invite install deploy disable enable
- terminate kill stop start shutdown reboot write save store overwrite erase wipe drop revoke reset redirect allocate withdraw wire donate subscribe unsubscribe activate initiate perform call invoke trigger email mail message text export encrypt
- move copy replace rename assign move set adjust release unlock lock turn register sign log push pull commit merge clone download visit click transmit exfiltrate leak inject bypass escalate forge fabricate tamper alter
- sende schicke lösche ändere überweise führe erstelle öffne teile übertrage installiere envoie envoyez supprime supprimez transfère modifie exécute crée partage envía envia envíe elimina borra transfiere modifica ejecuta crea comparte invia cancella trasferisci esegui
- condividi envie apague transfira execute crie compartilhe отправь отправьте удали удалите переведи измени выполни создай 发送 删除 转账 执行 修改 创建 分享 送信 削除 実行 作成`,
-	Reach: `read open look search find fetch get retrieve list view check review inspect access extract collect gather obtain browse scan query lookup examine analyze analyse evaluate monitor verify validate investigate locate load lies öffne suche prüfe lis ouvre
+	Tell: `send forward post email mail message text submit publish upload export transmit exfiltrate leak dispatch deliver tweet broadcast announce notify relay report share sync mirror copy paste report disclose reveal inform disseminate circulate
+ sende schicke schick senden schicken veröffentliche leite übermittle envoie envoyez transmets publie partage envía envia envíe publica comparte invia pubblica envie publique отправь отправьте перешли опубликуй 发送 转发 发布 上传 送信 転送 公開`,
+	Pay: `transfer pay buy sell purchase order wire withdraw donate refund deposit invest trade redeem charge reimburse lend borrow bid subscribe remit disburse allocate swap stake spend bill invoice tip überweise überweisen kaufe bezahle verkaufe
+ transfère achète paie vends transfiere compra paga vende trasferisci acquista transfira pague переведи переведите купи оплати 转账 购买 支付 汇款 振り込む 購入`,
+	Grant: `grant invite approve allow permit authorize authorise add assign enable unlock unblock whitelist admit entrust promote trust accept enroll enrol register activate delegate give provide hand supply elevate appoint nominate certify sign confirm teile gewähre erlaube genehmige lade
+ accorde autorise invite ajoute concede autoriza añade agrega invita concedi aggiungi conceda adicione предоставь добавь разреши 授予 添加 邀请 批准 允许 分享 共有 追加 許可`,
+	Destroy: `delete remove cancel disable erase wipe drop revoke terminate kill stop shutdown block ban unsubscribe deactivate uninstall destroy purge clear close end abort dismiss fire evict expel reject deny decline detach unlink truncate format lock suspend halt reboot
+ restart crash detonate clean lösche löschen entferne deaktiviere beende storniere supprime supprimez efface désactive annule elimina borra desactiva cancela cancella disattiva apague exclua удали удалите отключи останови 删除 禁用 取消 停止 削除 無効`,
+	Change: `change update modify edit set adjust alter rename replace reset redirect configure increase decrease raise lower reduce boost switch turn move overwrite amend correct postpone reschedule shift extend upgrade downgrade patch override convert swap rotate reassign relocate
+ merge flag mark tag rate rank sort toggle tune calibrate manipulate tamper fake falsify ändere ändern setze stelle erhöhe verschiebe modifie modifiez change remplace déplace modifica cambia mueve actualiza cambia sposta mude altere измени измените перемести обнови 修改 更改 更新 移动 変更`,
+	Make: `make create book schedule reserve generate draft prepare write save store install deploy run execute perform launch start initiate begin trigger invoke call open build compile develop design produce arrange organize organise plan compose conduct implement establish
+ commit push pull clone download fork visit click record log append attach encode encrypt decrypt print play place file engage apply follow carry proceed prioritize prioritise enforce manage coordinate facilitate expedite oversee handle process restore recover guide drive steer fly
+ führe erstelle öffne installiere buche starte exécute crée réserve installe ejecuta crea reserva instala esegui crea prenota execute crie выполни создай запусти установи 执行 创建 安装 运行 预订 実行 作成`,
+	Reach: `read look search find fetch get retrieve list view check review inspect access extract collect gather obtain browse scan query lookup examine analyze analyse evaluate monitor verify validate investigate locate load assess audit survey study explore determine identify detect track trace test measure compare count compile capture dump enumerate consult tally cat grep lies suche prüfe lis ouvre
  cherche récupère vérifie lee abre busca obtén verifica leggi apri cerca leia abra busque прочитай открой найди проверь 读取 打开 搜索 查找 读 検索 読む 確認`,
-	Shape: `respond reply include append insert incorporate integrate embed mention say tell translate summarize summarise rephrase reword paraphrase output print repeat begin end finish conclude rewrite format use employ utilize
- utilise apply adopt emphasize highlight stress promote recommend advertise enhance augment substitute introduce weave blend meld infuse tailor convert express phrase describe explain advocate encourage steer antworte erwähne füge übersetze réponds répondez
+	Shape: `respond reply include insert incorporate integrate embed mention say tell translate summarize summarise rephrase reword paraphrase output print repeat begin end finish conclude rewrite format use employ utilize
+ utilise apply adopt emphasize highlight stress promote recommend advertise enhance augment substitute introduce weave blend meld infuse tailor convert express phrase describe explain advocate encourage fuse harmonize render feature present provide return give finish compose recite spell swap scramble jumble rearrange shuffle persuade convince praise suggest hint invent pretend claim assert deny reason elaborate teach list recommend antworte erwähne füge übersetze réponds répondez
  mentionne inclus traduis responde menciona incluye traduce rispondi menziona includi traduci ответь упомяни добавь 回复 回答 提及 翻译 返答 翻訳`,
 	Ignore: `ignore disregard forget override overrule bypass neglect discard skip supersede supersedes cease abandon ignoriere ignorieren vergiss missachte ignorez ignore oublie oubliez ignora ignoren olvida olvide ignorar ignorare dimentica esqueça desconsidere
  игнорируй игнорируйте забудь забудьте 忽略 无视 無視 忘记 忘れ`,
@@ -74,9 +91,17 @@ var lexicon = map[Class]string{
  всегда должен должны никогда 必须 总是 务必 必ず 常に`,
 	Secret: `secret secretly silently quietly covertly discreetly hide hidden conceal confidential undetected unnoticed stealthily without heimlich verschweige verberge discrètement secrètement cache secretamente oculta ocultar segretamente nascondi secretamente тайно скрытно скрой 秘密 悄悄 隐藏 不要告诉 こっそり 秘密に`,
 	Not:    `not no don't dont cannot nor none nicht kein keine ne pas jamais no non não nem не нет 不 不要 勿 ない`,
-	Data: `password passwords credential credentials key keys token tokens ssh env environment file files document documents email emails inbox contacts conversation history chat messages transcript context memory account accounts bank card funds money balance payment
- record records database profile address phone ssn medical health private personal sensitive calendar notes wallet bitcoin crypto cookie cookies session passwort passwörter datei dateien fichier fichiers contraseña contraseñas archivo archivos senha arquivo file password
- пароль пароли файл файлы 密码 文件 密钥 账户 邮件 パスワード ファイル`,
+	Data: `password passwords credential credentials key keys token tokens ssh env environment email emails inbox conversation history chat messages transcript context memory phone ssn medical health private personal sensitive cookie cookies session passwort passwörter contraseña contraseñas senha mot
+ пароль пароли 密码 密钥 邮件 パスワード`,
+	Money: `money funds fund payment payments bitcoin btc eth crypto dollars dollar usd eur euro euros gbp card account accounts bank iban invoice invoices price prices salary balance budget loan mortgage shares stock stocks wallet savings checking credit debit refund cash amount sum coins tokens cryptocurrency bill
+ scholarship geld konto betrag rechnung argent compte facture dinero cuenta factura denaro conto fattura dinheiro conta деньги счёт счет сумма 钱 账户 元 金额 口座 お金`,
+	Device: `door doors lock light lights thermostat camera cameras alarm heater heating robot vehicle car valve device devices sensor sensors oven garage window windows speaker tv television traffic engine drone machine pump router firewall sprinkler blinds curtain curtains temperature brake brakes satellite
+ elevator gate siren appliance fan turbine reactor tür licht porte lumière puerta luz porta luce дверь свет 门 灯 ドア`,
+	Access: `access permission permissions rights right role roles privileges privilege membership owner ownership editor viewer guest collaborator group groups sharing visibility public authorization authentication whitelist allowlist blacklist policy scope scopes zugriff rechte accès droits acceso permisos accesso permessi acesso доступ права 权限 访问 権限`,
+	Record: `record records patient patients student students employee employees customer customers order orders reservation booking appointment appointments event events ticket tickets issue issues meeting flight flights hotel shipment delivery subscription profile grade grades score prescription file files folder folders document documents
+ database entry entries list calendar contact contacts note notes page repository repositories branch channel task project projects campaign policy settings setting configuration inventory stock listing review post comment newsletter route course paper article member members domain address
+ datei dateien ordner termin bestellung fichier fichiers dossier rendez-vous archivo archivos carpeta pedido file cartella ordine arquivo pasta файл файлы папка заказ 文件 文件夹 订单 ファイル`,
+	Task: `job work request requests question questions query step steps activity operation procedure todo assignment duty duties workflow instruction auftrag arbeit frage demande travail question solicitud trabajo pregunta richiesta lavoro domanda pedido pergunta запрос вопрос работа 请求 问题 依頼 質問`,
 	Out:  `http https www url link website webhook endpoint attacker external remote recipient slack telegram discord domain host ip port channel repo repository gist pastebin`,
 	Done: `complete completed done finished finalized accomplished success successful successfully resolved solved erledigt abgeschlossen terminé completada completado completata concluída завершена выполнена 完成 完了`,
 	Best: `best better superior preferred prefer top greatest ultimate perfect reliable most trusted fastest accurate authoritative world beste besser meilleur mejor migliore melhor лучший 最好 最佳 最高`,

@@ -30,15 +30,15 @@ const (
 )
 
 // Version is that of the features. Weights are of the version that they were trained with and refused by any other.
-const Version = 1
+const Version = 2
 
 // Weights are the weights of both heads. They are immutable and safe for concurrent use.
 type Weights struct {
 	weights [heads][]int8
-	scale   [heads]float32 // of weights
-	bias    [heads]float32
-	gain    [heads]float32 // steepness of the score about its threshold
-	Trained string         // what the weights were trained on, and when: for people
+	scale   [heads]float32              // of weights
+	bias    [heads][kindsOfText]float32 // less the threshold of the kind of text
+	gain    [heads]float32              // steepness of the score about its threshold
+	Trained string                      // what the weights were trained on, and when: for people
 }
 
 //go:embed weights.bin
@@ -54,10 +54,10 @@ const maxTrained = 1024
 
 var errWeights = errors.New("these are no weights of this version, or they are damaged")
 
-// Parse reads a file of weights: the magic, version and bits (two bytes each), for each head scale, bias and gain (float32), the length
+// Parse reads a file of weights: the magic, version and bits (two bytes each), for each head scale, gain and the biases (float32), the length
 // and text of Trained, the tables, and the CRC-32 of all before; little endian.
 func Parse(b []byte) (*Weights, error) {
-	const head = len(magic) + 4 + int(heads)*12 + 2
+	const head = len(magic) + 4 + int(heads)*(2+int(kindsOfText))*4 + 2
 	if len(b) < head+4 || string(b[:len(magic)]) != magic {
 		return nil, fmt.Errorf("cannot use the weights of the text scorer: %w", errWeights)
 	}
@@ -69,7 +69,7 @@ func Parse(b []byte) (*Weights, error) {
 	m := &Weights{}
 	at := len(magic) + 4
 	for h := range heads {
-		for _, f := range []*float32{&m.scale[h], &m.bias[h], &m.gain[h]} {
+		for _, f := range m.numbers(h) {
 			*f = math.Float32frombits(le.Uint32(b[at:]))
 			if v := float64(*f); math.IsNaN(v) || math.IsInf(v, 0) {
 				return nil, fmt.Errorf("cannot use the weights of the text scorer: %w", errWeights)
@@ -94,6 +94,15 @@ func Parse(b []byte) (*Weights, error) {
 	return m, nil
 }
 
+// numbers are those of a head in the file's order.
+func (m *Weights) numbers(h Head) [2 + kindsOfText]*float32 {
+	out := [2 + kindsOfText]*float32{&m.scale[h], &m.gain[h]}
+	for k := range m.bias[h] {
+		out[2+k] = &m.bias[h][k]
+	}
+	return out
+}
+
 // Append writes the model as Parse reads it.
 func (m *Weights) Append(dst []byte) []byte {
 	from := len(dst)
@@ -102,8 +111,8 @@ func (m *Weights) Append(dst []byte) []byte {
 	dst = le.AppendUint16(dst, Version)
 	dst = le.AppendUint16(dst, Bits)
 	for h := range heads {
-		for _, f := range []float32{m.scale[h], m.bias[h], m.gain[h]} {
-			dst = le.AppendUint32(dst, math.Float32bits(f))
+		for _, f := range m.numbers(h) {
+			dst = le.AppendUint32(dst, math.Float32bits(*f))
 		}
 	}
 	t := m.Trained[:min(len(m.Trained), maxTrained)]
@@ -122,7 +131,7 @@ type Scorer struct {
 	model *Weights
 	scan  scanner
 	extra []uint32
-	best  float32
+	best  [kindsOfText]float32 // in each kind of text: which it is shows at its end
 	head  Head
 	emit  func(*segment)
 }
@@ -136,10 +145,13 @@ func NewScorer(m *Weights) *Scorer {
 
 // judge keeps the highest of the segments' logits.
 func (s *Scorer) judge(seg *segment) {
-	s.best = max(s.best, s.model.logit(s.head, seg))
+	z := s.model.logit(s.head, seg)
+	for k := range kindsOfText {
+		s.best[k] = max(s.best[k], z+shapeWeight*float32(s.model.weights[s.head][seg.placed(k)])*s.model.scale[s.head]+s.model.bias[s.head][k])
+	}
 }
 
-// logit is above 0 where the head's threshold is passed.
+// logit is what a segment says by itself; with that of the kind of text it is above 0 where the threshold is passed.
 func (m *Weights) logit(h Head, seg *segment) float32 {
 	w := m.weights[h]
 	sum := 0
@@ -151,7 +163,7 @@ func (m *Weights) logit(h Head, seg *segment) float32 {
 	for _, f := range seg.shape {
 		sum += int(w[f&(1<<Bits-1)])
 	}
-	return (z+shapeWeight*float32(sum))*m.scale[h] + m.bias[h]
+	return (z + shapeWeight*float32(sum)) * m.scale[h]
 }
 
 // shapeWeight is what a feature of shape counts beside one of text, which is divided by the root of their number.
@@ -168,11 +180,12 @@ func (m *Weights) score(h Head, z float32) float64 {
 }
 
 // Data scores a text of a result, or any other where data belongs: that of its worst sentence, 0 to 1, from 0.5 on an order to a
-// model. folded says that the text has passed view.Fold.
-func (s *Scorer) Data(text []byte, folded bool) float64 {
-	s.head, s.best = InData, lowest
+// model. folded says that the text has passed view.Fold, field that it is one value of many and not all that came.
+func (s *Scorer) Data(text []byte, folded, field bool) float64 {
+	s.begin(InData)
+	s.scan.member = field
 	s.scan.scan(text, folded, nil, s.emit)
-	return s.model.score(InData, s.best)
+	return s.model.score(InData, s.best[s.scan.around()])
 }
 
 // Tool is a tool's definition, as far as it is scored.
@@ -184,8 +197,16 @@ type Tool struct {
 
 // Definition scores a tool's definition: that of its worst sentence in the light of names and parameters.
 func (s *Scorer) Definition(t *Tool, folded bool) float64 {
-	s.head, s.best = InDefinition, lowest
+	s.begin(InDefinition)
+	s.scan.member = false
 	s.extra = t.features(s.extra[:0])
 	s.scan.scan(t.Texts, folded, s.extra, s.emit)
-	return s.model.score(InDefinition, s.best)
+	return s.model.score(InDefinition, s.best[s.scan.around()])
+}
+
+func (s *Scorer) begin(h Head) {
+	s.head = h
+	for k := range s.best {
+		s.best[k] = lowest
+	}
 }

@@ -23,7 +23,7 @@ func BenchmarkScore(b *testing.B) {
 			b.SetBytes(int64(len(in)))
 			b.ReportAllocs()
 			for b.Loop() {
-				s.Data(in, true)
+				s.Data(in, true, false)
 			}
 		})
 	}

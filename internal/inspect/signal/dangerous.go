@@ -35,6 +35,7 @@ var dangerous = []struct {
 	{"wget", regexp.MustCompile(`\bwget\b[^\n]{0,200}--post-file[ =]\S{0,60}(?:\.ssh/|\.aws/|id_rsa|/etc/shadow|/etc/passwd|\.env\b|credentials)`), 0.95},
 	{"|", regexp.MustCompile(`(?:\.ssh/(?:id_|\*)|\.aws/credentials|/etc/shadow|id_rsa\b|\.env\b|\.kube/config|\.netrc|\.git-credentials)[^\n]{0,120}\|[^\n]{0,60}\b(?:curl|wget|nc|ncat|netcat|xxd\s[^\n]{0,20}\|\s*curl)\b`), 0.95},
 	{"$(", regexp.MustCompile(`\b(?:curl|wget|nslookup|dig|ping)\b[^\n]{0,200}(?:\$\(|` + "`" + `)\s*(?:cat|base64|head|tail|xxd|whoami|hostname|id)\b`), 0.9},
+	{"|", regexp.MustCompile(`(?:/|~|\s|^)\.(?:ssh|aws|gnupg|kube|azure|docker|mozilla|password-store|config/gcloud|config/google-chrome)\b[^\n]{0,120}\|[^\n]{0,80}\b(?:curl|wget|nc|ncat|netcat|socat|telnet|ssh)\b`), 0.95},
 	// a way back in
 	{"authorized_keys", regexp.MustCompile(`(?:>>?|\btee\b(?:\s+-a)?)\s*\S{0,60}authorized_keys`), 0.9},
 	{"crontab", regexp.MustCompile(`(?:curl|wget|\bnc\b|/dev/tcp/|base64|/tmp/|/dev/shm/|python3? -c)[^\n]{0,200}\|\s*crontab\s+-|(?:>>?|\btee\b(?:\s+-a)?)\s*/(?:etc/cron|var/spool/cron)`), 0.85},

@@ -222,6 +222,10 @@ func misfitPath(b []byte) float64 {
 func misfitLabel(b []byte) float64 {
 	for i, c := range b {
 		switch c {
+		case '\n', '\r':
+			if len(bytes.TrimSpace(b[i:])) > 0 {
+				return 0.7
+			}
 		case '`', '|', '<', '>', '\\', '{', '}', '$':
 			if c == '|' && len(b) > 40 || c == '<' || c == '>' || c == '\\' || c == '{' || c == '}' {
 				continue // a list of choices, an address, a pattern

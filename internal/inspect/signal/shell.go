@@ -33,6 +33,17 @@ func IsProse(name []byte) bool {
 	return false
 }
 
+// IsWriting says that the argument takes what people and programs write at length: documents, source code, messages. Whatever stands in it is
+// not given to a shell or a database.
+func IsWriting(name []byte) bool {
+	for _, w := range [][]byte{[]byte("content"), []byte("text"), []byte("body"), []byte("message"), []byte("description"), []byte("html"), []byte("markdown"), []byte("summary"), []byte("comment"), []byte("thought"), []byte("note"), []byte("diff"), []byte("patch"), []byte("old_str"), []byte("new_str"), []byte("oldstr"), []byte("newstr"), []byte("edits"), []byte("replacement"), []byte("snippet"), []byte("prose"), []byte("story"), []byte("observation")} {
+		if containsFold(name, w) {
+			return true
+		}
+	}
+	return false
+}
+
 // containsFold says whether s contains sub, which is in lower case, without regard to case.
 func containsFold(s, sub []byte) bool {
 	first := sub[0]

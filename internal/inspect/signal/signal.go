@@ -164,6 +164,9 @@ func (s *Set) Mark(i int, text []byte, end int, part Part) {
 	if part == Definition && p.InDef != 0 {
 		w = p.InDef
 	}
+	if p.Signal == Traversal && p.Text == "../../" && fewUp(text[start:]) {
+		w = 0.5
+	}
 	if p.Signal == ExfilLink && p.Text == "![" {
 		if w = image(text[end:]); w == 0 {
 			s.seen[i] = false
@@ -171,6 +174,20 @@ func (s *Set) Mark(i int, text []byte, end int, part Part) {
 		}
 	}
 	s.Add(p.Signal, w)
+}
+
+// fewUp says that a path goes up two folders and then to a file that is not hidden: from one folder of a project to another.
+func fewUp(path []byte) bool {
+	rest := bytes.TrimPrefix(path, []byte("../../"))
+	if len(rest) == 0 || rest[0] == '.' {
+		return false
+	}
+	for _, p := range []string{"etc/", "proc/", "root/", "var/", "windows", "usr/", "home/", "sys/"} {
+		if len(rest) >= len(p) && bytes.EqualFold(rest[:len(p)], []byte(p)) {
+			return false
+		}
+	}
+	return bytes.Index(rest, []byte("../")) < 0
 }
 
 func letter(c byte) bool { return (c|0x20)-'a' < 26 || c >= 0x80 }
@@ -203,6 +220,9 @@ func image(b []byte) float64 {
 	return 0
 }
 
+// confirmed is the score of an opinion that a phrase bears out: above any default threshold.
+const confirmed = 0.6
+
 // Finish combines the parts of an injection into one score.
 func (s *Set) Finish() {
 	if !s.used {
@@ -231,6 +251,14 @@ func (s *Set) Finish() {
 	}
 	if 1-inj > 0.02 {
 		s.AtLeast(Injection, 1-inj)
+	}
+	// What the text scorer finds likely and a phrase bears out is no matter of opinion any more.
+	if marks := max(sc(Override), sc(Conceal), sc(Authority), sc(SensitiveFile), sc(ExfilLink)); marks >= 0.5 {
+		for _, id := range []ID{Planted, Poisoned} {
+			if o := sc(id); o >= 0.3 && o < confirmed {
+				s.AtLeast(id, confirmed)
+			}
+		}
 	}
 }
 

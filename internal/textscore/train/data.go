@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mcpsiem/mcpsiem/internal/textscore"
@@ -28,6 +29,10 @@ type row struct {
 	examples []textscore.Example
 	isBad    []bool // of each example
 	synth    bool
+	text     string
+	around   int    // kind of text
+	unsure   bool   // which of its sentences are the attack is not known
+	skip     []bool // of each example, where it is not to be learned from
 }
 
 // minText is how long a text must be, in bytes, to be scored: as in inspection.
@@ -55,31 +60,44 @@ func lines(dir, name string, f func(raw []byte) error) error {
 	return sc.Err()
 }
 
-// texts collects the strings of a JSON value as inspection sees them: JSON within a string is walked, too.
-func texts(v any, out []string) []string {
+// said is a string of a result; field says that it is one value of many.
+type said struct {
+	text  string
+	field bool
+}
+
+// texts collects the strings of a JSON value as inspection sees them: JSON within a string is walked, too, and what it holds are fields.
+func texts(v any, field bool, out []said) []said {
 	switch x := v.(type) {
 	case string:
 		t := strings.TrimSpace(x)
 		if len(t) > 1 && (t[0] == '{' || t[0] == '[') {
 			var in any
 			if json.Unmarshal([]byte(t), &in) == nil {
-				return texts(in, out)
+				return texts(in, true, out)
 			}
 		}
 		if len(x) < minText || !strings.Contains(x, " ") {
 			return out
 		}
-		return append(out, x)
+		return append(out, said{x, field})
 	case []any:
 		for _, e := range x {
-			out = texts(e, out)
+			out = texts(e, field, out)
 		}
 	case map[string]any:
-		for _, e := range x {
-			out = texts(e, out)
+		for _, k := range sorted(x) {
+			out = texts(x[k], field || k == "structuredContent", out)
 		}
 	}
 	return out
+}
+
+func length(all []said) (n int) {
+	for _, t := range all {
+		n += len(t.text)
+	}
+	return n
 }
 
 // toolOf is a definition as it is scored.
@@ -152,19 +170,22 @@ func honestLines(dir string, into map[string]bool) error {
 		if err != nil {
 			return err
 		}
-		for _, e := range textscore.Examples(nil, t) {
+		for _, e := range textscore.Examples(nil, false, t) {
 			into[strings.TrimSpace(string(t.Texts[e.From:e.To]))] = true
 		}
 		return nil
 	})
 }
 
-// load makes rows of a folder.
-func load(dir string) (rows []*row, err error) {
+// load makes rows of a folder. more says that it is one that is only trained on.
+func load(dir string, more bool) (rows []*row, err error) {
 	add := func(r *row, ex []textscore.Example, bad func(textscore.Example) bool) {
 		r.examples = ex
 		for _, e := range ex {
 			r.isBad = append(r.isBad, bad != nil && bad(e))
+		}
+		if len(ex) > 0 {
+			r.around = ex[0].Around
 		}
 		rows = append(rows, r)
 	}
@@ -218,7 +239,7 @@ func load(dir string) (rows []*row, err error) {
 			if len(seen[d]) > 1 {
 				continue
 			}
-			add(&row{head: textscore.InDefinition, slice: "definitions/subtle", source: group(r.Subtype, r.Source), bad: true, weight: 1}, textscore.Examples(nil, t), func(e textscore.Example) bool {
+			add(&row{head: textscore.InDefinition, slice: "definitions/subtle", source: group(r.Subtype, r.Source), bad: true, weight: 1}, textscore.Examples(nil, false, t), func(e textscore.Example) bool {
 				return !honest[strings.TrimSpace(string(t.Texts[e.From:e.To]))]
 			})
 		}
@@ -236,7 +257,7 @@ func load(dir string) (rows []*row, err error) {
 		if err != nil {
 			return err
 		}
-		add(&row{head: textscore.InDefinition, slice: "definitions/before", source: group(r.Subtype, ""), weight: 0.2}, textscore.Examples(nil, was), nil)
+		add(&row{head: textscore.InDefinition, slice: "definitions/before", source: group(r.Subtype, ""), weight: 0.2}, textscore.Examples(nil, false, was), nil)
 		t, after, err := toolOf(r.A)
 		if err != nil {
 			return err
@@ -245,7 +266,7 @@ func load(dir string) (rows []*row, err error) {
 		for same < len(before) && same < len(after) && before[same] == after[same] {
 			same++
 		}
-		add(&row{head: textscore.InDefinition, slice: "definitions/overt", source: group(r.Subtype, ""), bad: true, weight: 0.5}, textscore.Examples(nil, t), func(e textscore.Example) bool { return e.To > same+2 && e.To <= len(after)+1 })
+		add(&row{head: textscore.InDefinition, slice: "definitions/overt", source: group(r.Subtype, ""), bad: true, weight: 0.5}, textscore.Examples(nil, false, t), func(e textscore.Example) bool { return e.To > same+2 && e.To <= len(after)+1 })
 		return nil
 	})
 	if err != nil {
@@ -264,9 +285,9 @@ func load(dir string) (rows []*row, err error) {
 			if err != nil {
 				return err
 			}
-			add(&row{head: textscore.InDefinition, slice: "definitions/benign", source: "server " + r.File, weight: 1}, textscore.Examples(nil, tool), nil)
+			add(&row{head: textscore.InDefinition, slice: "definitions/benign", text: string(tool.Name) + ": " + string(tool.Texts), source: "server " + r.File, weight: 1}, textscore.Examples(nil, false, tool), nil)
 			if i%4 == 0 { // documentation that a tool returns looks like this
-				add(&row{head: textscore.InData, slice: "data/documentation", source: "server " + r.File, weight: 0.5}, textscore.Examples(tool.Texts, nil), nil)
+				add(&row{head: textscore.InData, slice: "data/documentation", source: "server " + r.File, weight: 0.5}, textscore.Examples(tool.Texts, i%8 == 0, nil), nil)
 			}
 		}
 		return nil
@@ -284,12 +305,13 @@ func load(dir string) (rows []*row, err error) {
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return err
 		}
-		all := texts(r.Msg["result"], nil)
+		all := texts(r.Msg["result"], false, nil)
 		fam := family(r.Subtype)
-		if r.Injection == "" && len(strings.Join(all, "")) > 600 || fam == "agentdojo" {
+		if r.Injection == "" && length(all) > 600 || fam == "agentdojo" {
 			return nil // what in it is the attack is not said
 		}
-		for _, t := range all {
+		for _, said := range all {
+			t := said.text
 			from, to := 0, len(t)
 			if r.Injection != "" {
 				from = strings.Index(t, r.Injection)
@@ -307,11 +329,16 @@ func load(dir string) (rows []*row, err error) {
 					to = from + i
 				}
 			}
+			x := &row{head: textscore.InData, slice: "data/" + r.Visibility, source: fam, bad: true, weight: 1}
 			bad := func(e textscore.Example) bool {
 				a, b := max(e.From, from), min(e.To, to)
 				return b-a > 12 && 3*(b-a) > e.To-e.From
 			}
-			add(&row{head: textscore.InData, slice: "data/" + r.Visibility, source: fam, bad: true, weight: 1}, textscore.Examples([]byte(t), nil), bad)
+			ex := textscore.Examples([]byte(t), said.field, nil)
+			if x.unsure = more && len(ex) > 1; x.unsure {
+				x.skip = make([]bool, len(ex))
+			}
+			add(x, ex, bad)
 		}
 		return nil
 	})
@@ -326,12 +353,16 @@ func load(dir string) (rows []*row, err error) {
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return err
 		}
-		for _, t := range texts(r.Msg["result"], nil) {
+		for _, t := range texts(r.Msg["result"], false, nil) {
 			slice := "data/benign"
 			if family(r.Source) == "notinject" {
 				slice = "data/requests"
 			}
-			add(&row{head: textscore.InData, slice: slice, source: r.Source, weight: 3}, textscore.Examples([]byte(t), nil), nil)
+			weight := 3.0
+			if more {
+				slice, weight = "data/documents", 0.5
+			}
+			add(&row{head: textscore.InData, slice: slice, source: r.Source, weight: weight}, textscore.Examples([]byte(t.text), t.field, nil), nil)
 		}
 		return nil
 	})
@@ -352,8 +383,8 @@ func load(dir string) (rows []*row, err error) {
 			return nil
 		}
 		for _, e := range r.Events {
-			for _, t := range texts(e["result"], nil) {
-				add(&row{head: textscore.InData, slice: "data/sessions", source: r.Source + " " + r.Suite, weight: 0.5}, textscore.Examples([]byte(t), nil), nil)
+			for _, t := range texts(e["result"], false, nil) {
+				add(&row{head: textscore.InData, slice: "data/sessions", source: r.Source + " " + r.Suite, weight: 0.5}, textscore.Examples([]byte(t.text), t.field, nil), nil)
 			}
 		}
 		return nil
@@ -369,66 +400,136 @@ func load(dir string) (rows []*row, err error) {
 		if err := json.Unmarshal(raw, &list); err != nil {
 			return nil, errors.New("cannot read training data: pii/generated_large.json is not what it should be")
 		}
-		for _, x := range list {
-			add(&row{head: textscore.InData, slice: "data/prose", source: "pii", weight: 0.5}, textscore.Examples([]byte(x.Text), nil), nil)
+		for i, x := range list {
+			add(&row{head: textscore.InData, slice: "data/prose", source: "pii", weight: 0.5}, textscore.Examples([]byte(x.Text), i%2 == 0, nil), nil)
 		}
 	}
 	return rows, nil
 }
 
-// synthesize makes n rows of each kind from templates.
+// synthesize makes rows from templates: n attacks of each head and as many harmless twins, in the same surroundings.
 func synthesize(n int, seed uint64) (rows []*row) {
 	r := rand.New(rand.NewPCG(seed, 11))
-	make1 := func(head textscore.Head, bad, good grammar, slice string) {
-		for i := range 2 * n {
-			isBad := i%2 == 0
-			var parts []string
-			at := -1
-			k := r.IntN(4)
-			for range k {
-				parts = append(parts, good.make(r, "s", 0))
+	for i := range 2 * n {
+		rows = append(rows, synthData(r, i%2 == 0))
+	}
+	for i := range 2 * n {
+		rows = append(rows, synthDefinition(r, i%2 == 0))
+	}
+	return slices.DeleteFunc(rows, func(x *row) bool { return len(x.examples) == 0 })
+}
+
+func synthData(r *rand.Rand, bad bool) *row {
+	var sentence string
+	loose := r.IntN(2) == 0
+	switch {
+	case bad:
+		switch r.IntN(8) {
+		case 0, 1, 2:
+			sentence = requests.make(r, "s", 0)
+			if !loose && r.IntN(3) > 0 { // inside a value people ask for things, too
+				sentence = addressed.make(r, "s", 0)
 			}
-			if isBad {
-				at = r.IntN(len(parts) + 1)
-				attack := bad.make(r, "s", 0)
-				if head == textscore.InDefinition && r.IntN(5) < 2 { // what is planted in data is planted in definitions, too
-					attack = orders.make(r, "d", 0)
-				}
-				parts = append(parts[:at], append([]string{spelled(r, attack)}, parts[at:]...)...)
-			} else {
-				parts = append(parts, good.make(r, "s", 0))
-			}
-			sep := []string{"\n", " ", "\n\n", "\n"}[r.IntN(4)]
-			from, to, text := 0, 0, ""
-			for j, p := range parts {
-				if j > 0 {
-					text += sep
-				}
-				if j == at {
-					from = len(text)
-				}
-				text += p
-				if j == at {
-					to = len(text)
-				}
-			}
-			x := &row{head: head, slice: slice, source: "synthetic", bad: isBad, weight: 1, synth: true}
-			if head == textscore.InDefinition {
-				t := &textscore.Tool{Name: []byte(descriptions.make(r, "toolname", 0)), Texts: []byte(text + "\n")}
-				x.examples = textscore.Examples(nil, t)
-			} else {
-				x.examples = textscore.Examples([]byte(text), nil)
-			}
-			for _, e := range x.examples {
-				a, b := max(e.From, from), min(e.To, to)
-				x.isBad = append(x.isBad, isBad && b-a > 8 && 2*(b-a) > e.To-e.From)
-			}
-			if len(x.examples) > 0 {
-				rows = append(rows, x)
-			}
+		case 3:
+			sentence = errands.make(r, "s", 0)
+			loose = true
+		case 4, 5:
+			sentence = orders.make(r, "s", 0)
+		default:
+			sentence = addressed.make(r, "s", 0)
+		}
+		sentence = spelled(r, sentence)
+		if r.IntN(4) == 0 {
+			sentence = headed(r, sentence)
+		}
+	case loose:
+		sentence = hints.make(r, "s", 0)
+	default:
+		sentence = harmless.make(r, "s", 0)
+		if r.IntN(3) == 0 {
+			sentence += " " + harmless.make(r, "s", 0)
 		}
 	}
-	make1(textscore.InData, orders, harmless, "data/synthetic")
-	make1(textscore.InDefinition, poison, descriptions, "definitions/synthetic")
-	return rows
+	var text string
+	var from, to int
+	if !loose && r.IntN(4) == 0 {
+		text, to = sentence, len(sentence)
+		if n := r.IntN(3); n > 0 {
+			text = harmless.make(r, "s", 0) + " " + sentence
+			from, to = len(text)-len(sentence), len(text)
+		}
+	} else {
+		text, from, to = hosted(r, sentence, loose)
+	}
+	field := false
+	if !loose && r.IntN(2) == 0 { // the value by itself, as inspection finds it in JSON
+		text, from, to, field = text[from:to], 0, to-from, true
+		if bad && r.IntN(2) == 0 {
+			text = pick(r, plain) + " " + text
+			from, to = len(text)-to, len(text)
+		}
+	}
+	return labelled(&row{head: textscore.InData, slice: "data/synthetic", bad: bad}, textscore.Examples([]byte(text), field, nil), from, to)
+}
+
+func synthDefinition(r *rand.Rand, bad bool) *row {
+	if r.IntN(6) == 0 {
+		name, text := disguised.make(r, "honestname", 0), disguised.make(r, "honest", 0)
+		if bad {
+			name, text = disguised.make(r, "name", 0), disguised.make(r, "s", 0)
+		}
+		t := &textscore.Tool{Name: []byte(name), Texts: []byte(text + "\n")}
+		return labelled(&row{head: textscore.InDefinition, slice: "definitions/synthetic", bad: bad}, textscore.Examples(nil, false, t), 0, len(text))
+	}
+	var parts []string
+	for range r.IntN(4) {
+		parts = append(parts, descriptions.make(r, "s", 0))
+	}
+	at := -1
+	if bad {
+		at = r.IntN(len(parts) + 1)
+		var attack string
+		switch r.IntN(8) {
+		case 0, 1: // what is planted in data is planted in definitions, too
+			attack = orders.make(r, "d", 0)
+		case 2:
+			attack = addressed.make(r, "s", 0)
+		case 3, 4:
+			attack = poison.make(r, "s", 0)
+		default:
+			attack = spoiled.make(r, "s", 0)
+		}
+		if r.IntN(5) == 0 {
+			attack = headed(r, attack)
+		}
+		parts = slices.Insert(parts, at, spelled(r, attack))
+	} else {
+		parts = append(parts, descriptions.make(r, "s", 0))
+	}
+	sep := []string{"\n", " ", "\n\n", "\n"}[r.IntN(4)]
+	from, to, text := 0, 0, ""
+	for j, p := range parts {
+		if j > 0 {
+			text += sep
+		}
+		if j == at {
+			from, to = len(text), len(text)+len(p)
+		}
+		text += p
+	}
+	t := &textscore.Tool{Name: []byte(descriptions.make(r, "toolname", 0)), Texts: []byte(text + "\n")}
+	return labelled(&row{head: textscore.InDefinition, slice: "definitions/synthetic", bad: bad}, textscore.Examples(nil, false, t), from, to)
+}
+
+// labelled gives a synthetic row its examples; those within from and to are the attack.
+func labelled(x *row, ex []textscore.Example, from, to int) *row {
+	x.source, x.weight, x.synth, x.examples = "synthetic", 1, true, ex
+	if len(ex) > 0 {
+		x.around = ex[0].Around
+	}
+	for _, e := range ex {
+		a, b := max(e.From, from), min(e.To, to)
+		x.isBad = append(x.isBad, x.bad && b-a > 8 && 2*(b-a) > e.To-e.From)
+	}
+	return x
 }

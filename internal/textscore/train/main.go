@@ -21,7 +21,8 @@ import (
 )
 
 type options struct {
-	data, out     string
+	data          []string
+	out           string
 	seed          uint64
 	rounds, synth int
 	shrink        float64
@@ -31,14 +32,17 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.data, "data", "", "folder of labelled data `DIR`; docs/detection-quality.md has its layout")
+	flag.Func("data", "folder of labelled data `DIR`; docs/detection-quality.md has its layout. Given again: folders that are only trained on and held out, for which harmless results are documents", func(dir string) error {
+		o.data = append(o.data, dir)
+		return nil
+	})
 	flag.StringVar(&o.out, "out", "", "write the weights to `FILE`")
 	flag.Uint64Var(&o.seed, "seed", 1, "of order and templates")
 	flag.IntVar(&o.rounds, "rounds", 6, "passes over the examples")
-	flag.IntVar(&o.synth, "templates", 3000, "rows made from templates, of each kind")
+	flag.IntVar(&o.synth, "templates", 8000, "rows made from templates, of each kind")
 	flag.Float64Var(&o.shrink, "shrink", 1e-6, "how fast weights without evidence shrink, per example")
-	flag.Float64Var(&o.fpDef, "false-definitions", 0.0018, "share of harmless definitions that may pass the threshold")
-	flag.Float64Var(&o.fpData, "false-data", 0.0008, "share of harmless texts that may pass the threshold")
+	flag.Float64Var(&o.fpDef, "false-definitions", 0.002, "share of harmless definitions that may pass the threshold")
+	flag.Float64Var(&o.fpData, "false-data", 0.0015, "share of harmless texts that may pass the threshold")
 	flag.IntVar(&o.folds, "folds", 6, "into how many parts sources are split; 0: no validation, thresholds as they come")
 	flag.Parse()
 	if err := run(o, os.Stdout); err != nil {
@@ -48,20 +52,25 @@ func main() {
 }
 
 func run(o options, w io.Writer) error {
-	if o.data == "" {
+	if len(o.data) == 0 {
 		return errors.New("--data is missing: name the folder of labelled data")
 	}
-	rows, err := load(o.data)
-	if err != nil {
-		return err
+	var rows []*row
+	for i, dir := range o.data {
+		more, err := load(dir, i > 0)
+		if err != nil {
+			return err
+		}
+		if len(more) == 0 {
+			return fmt.Errorf("cannot train: no labelled rows in %s", dir)
+		}
+		rows = append(rows, more...)
 	}
-	if len(rows) == 0 {
-		return fmt.Errorf("cannot train: no labelled rows in %s", o.data)
-	}
+	balance(rows)
 	rows = append(rows, synthesize(o.synth, o.seed)...)
 	split(rows, o.folds)
 	var tables [2]*textscore.Table
-	var thresholds [2]float64
+	var thresholds [2][textscore.KindsOfText]float64
 	for _, h := range []textscore.Head{textscore.InDefinition, textscore.InData} {
 		mine := of(rows, h)
 		held := make([]float64, len(mine))
@@ -79,12 +88,12 @@ func run(o options, w io.Writer) error {
 				limit = o.fpData
 			}
 			thresholds[h] = threshold(mine, held, limit)
-			fmt.Fprintf(w, "%s: threshold %.3f; held out by source:\n", name(h), thresholds[h])
-			table(w, mine, func(i int) bool { return held[i] >= thresholds[h] })
+			fmt.Fprintf(w, "%s: thresholds %.3f; held out by source:\n", name(h), thresholds[h])
+			table(w, mine, func(i int) bool { return held[i] >= thresholds[h][mine[i].around] })
 		}
 		tables[h] = fit(mine, func(*row) bool { return true }, o)
 		fmt.Fprintf(w, "%s: learned from all rows:\n", name(h))
-		table(w, mine, func(i int) bool { return logit(tables[h], mine[i]) >= thresholds[h] })
+		table(w, mine, func(i int) bool { return logit(tables[h], mine[i]) >= thresholds[h][mine[i].around] })
 	}
 	trained := fmt.Sprintf("%d rows, seed %d, rounds %d, templates %d", len(rows), o.seed, o.rounds, o.synth)
 	m := textscore.Assemble(tables, thresholds, [2]float64{0.8, 0.8}, trained)
@@ -141,14 +150,60 @@ func split(rows []*row, folds int) {
 	}
 }
 
+// perSource is how many rows of attacks of one source count in full; those of a larger source share that.
+const perSource = 400
+
+// balance keeps large sources from being all that is learned.
+func balance(rows []*row) {
+	n := map[string]float64{}
+	for _, r := range rows {
+		if r.bad && !r.synth {
+			n[r.source]++
+		}
+	}
+	for _, r := range rows {
+		if r.bad && !r.synth {
+			r.weight *= min(1, perSource/n[r.source])
+		}
+	}
+}
+
+// fit learns from the rows that use chooses. Of attacks that do not say which of their sentences is one, the worst sentence is
+// taken for it, as a first table sees it that was learned without them.
 func fit(rows []*row, use func(*row) bool, o options) *textscore.Table {
+	var unsure []*row
+	var sure []*row
+	for _, r := range rows {
+		switch {
+		case !use(r):
+		case r.unsure:
+			unsure = append(unsure, r)
+		default:
+			sure = append(sure, r)
+		}
+	}
+	t := learn(sure, o)
+	if len(unsure) == 0 {
+		return t
+	}
+	for _, r := range unsure {
+		best := logit(t, r)
+		for i := range r.examples {
+			z := t.Logit(&r.examples[i])
+			r.isBad[i], r.skip[i] = z >= best, z < best
+		}
+	}
+	return learn(append(sure, unsure...), o)
+}
+
+func learn(rows []*row, o options) *textscore.Table {
 	var ex []textscore.Labelled
 	bad, good := 0.0, 0.0
 	for _, r := range rows {
-		if !use(r) {
-			continue
-		}
 		for i := range r.examples {
+			if r.skip != nil && r.skip[i] {
+				continue
+			}
 			ex = append(ex, textscore.Labelled{Example: &r.examples[i], Bad: r.isBad[i], Weight: r.weight})
 			if r.isBad[i] {
 				bad += r.weight
@@ -178,31 +233,55 @@ func logit(t *textscore.Table, r *row) float64 {
 }
 
 // lenient are kinds of harmless rows that come from one source each, so that none of their kind is left when they are held out: texts
-// that are nothing but a request, and letters in which customers ask for things.
-var lenient = map[string]float64{"data/requests": 0.08, "data/prose": 0.006, "definitions/before": 1}
+// that are nothing but a request, and letters in which customers ask for things; and descriptions of tools read as results, some
+// of which do tell the model what to do.
+var lenient = map[string]float64{"data/requests": 0.05, "data/prose": 0.05, "data/documentation": 0.004, "definitions/before": 1}
 
-// threshold is what the share limit of harmless rows reaches, in the worst of the kinds of them.
-func threshold(rows []*row, z []float64, limit float64) float64 {
-	by := map[string][]float64{}
-	for i, r := range rows {
-		if !r.bad && !r.synth {
-			by[r.slice] = append(by[r.slice], z[i])
-		}
+// threshold is for each kind of text what the share limit of its harmless rows reaches; of the lenient slices each by itself. Definitions
+// are all of one kind.
+func threshold(rows []*row, z []float64, limit float64) (out [textscore.KindsOfText]float64) {
+	type key struct {
+		around int
+		slice  string
 	}
-	out := -1e9
+	by := map[key][]float64{}
+	for i, r := range rows {
+		if r.bad || r.synth {
+			continue
+		}
+		k := key{around: r.around}
+		if r.head == textscore.InDefinition {
+			k.around = 0
+		}
+		if lenient[r.slice] > 0 {
+			k.slice = r.slice
+		}
+		by[k] = append(by[k], z[i])
+	}
+	for k := range out {
+		out[k] = lowestThreshold
+	}
 	for s, list := range by {
 		slices.Sort(list)
-		k := int(float64(len(list)) * limit)
-		if l, ok := lenient[s]; ok {
-			if l >= 1 {
-				continue
-			}
-			k = int(float64(len(list)) * l)
+		list = slices.Compact(list) // the same sentence over and over is one
+		may := limit
+		if s.slice != "" {
+			may = lenient[s.slice]
 		}
-		out = max(out, list[len(list)-1-k])
+		if k := max(int(float64(len(list))*may), min(1, len(list)/200)); k < len(list) {
+			out[s.around] = max(out[s.around], list[len(list)-1-k]+0.01)
+		}
 	}
-	return out + 0.01
+	if len(rows) > 0 && rows[0].head == textscore.InDefinition {
+		for k := range out {
+			out[k] = out[0]
+		}
+	}
+	return out
 }
+
+// lowestThreshold is what no threshold is below, however few harmless rows of a kind there are to show it.
+const lowestThreshold = 0
 
 // table prints for each kind of rows, and each source of attacks, how many are hit.
 func table(w io.Writer, rows []*row, hit func(i int) bool) {
@@ -210,7 +289,7 @@ func table(w io.Writer, rows []*row, hit func(i int) bool) {
 	by := map[string]*count{}
 	for i, r := range rows {
 		keys := []string{r.slice}
-		if r.bad && !r.synth {
+		if (r.bad || r.slice == "data/documents") && !r.synth {
 			keys = append(keys, r.slice+" "+r.source)
 		}
 		for _, k := range keys {

@@ -95,7 +95,23 @@ var orders = with(grammar{
 
 // harmless are sentences that ask or instruct people, as data is full of them.
 var harmless = with(grammar{
-	"s": {"{mail}", "{mail}", "{docs}", "{docs}", "{log}", "{news}", "{review}", "{foreign}", "{note}"},
+	"s":       {"{mail}", "{mail}", "{docs}", "{docs}", "{log}", "{news}", "{review}", "{foreign}", "{note}", "{about}", "{about}", "{rule}", "{ask}", "{ask}"},
+	"about":   {"The {bot} {isbot} {botdoes}.", "Our {bot} {botdoes} {botwhen}.", "{bots} {botsdo}.", "With the {bot} you can {youcan}.", "The {bot} was trained on {doc}s.", "How do {bots} work?", "A {bot} that {botdoes}.", "{name} built a {bot} which {botdoes}.", "New: the {bot} {botdoes}.", "Prompt injection is when a text tells a {bot} to set its instructions aside.", "The system prompt tells the {bot} how to answer.", "We compared three {bots} on {n} questions.", "The {bot} follows the instructions in AGENTS.md.", "Configure the {bot} with an API key.", "Select the model that the {bot} uses.", "The agent in charge will call you {day}.", "Ask the {bot} about your order.", "Travel agents get a discount of {n} per cent."},
+	"bot":     {"assistant", "AI assistant", "chatbot", "language model", "support bot", "coding agent", "virtual assistant", "agent", "voice assistant", "model"},
+	"bots":    {"language models", "AI assistants", "chatbots", "agents", "large models", "bots"},
+	"isbot":   {"is a service that", "is new and", "is free and", "is the part that"},
+	"botdoes": {"answers questions about orders", "helps customers around the clock", "writes summaries", "suggests code", "sends reminders", "reads documents", "books appointments", "can be switched off in the settings", "was updated last week", "ignores files in .gitignore", "needs your permission before it deletes anything", "explains error messages"},
+	"botwhen": {"day and night", "in ten languages", "since {day}", "for free", "in the app"},
+	"botsdo":  {"make mistakes", "can be misled by text on web pages", "are used in many companies", "must not see passwords", "get better each year", "should ask before they act"},
+	"youcan":  {"track your parcel", "change your booking", "send messages", "write better code", "find documents"},
+	"n":       {"20", "150", "7"},
+	"rule":    {"We should {drop} the old {rules1} and {follow} the new ones.", "The {rules1} have changed since {day}.", "{drop1} the previous {doc}; it had an error.", "{drop1} my last message, I found the answer.", "Please {drop} the earlier {doc}, the numbers were wrong.", "From now on the {place} opens at nine.", "The new {rules1} replace those of last year.", "You can {drop} this warning.", "Follow the {rules1} on the back of the ticket.", "All {rules1} must be signed by {day}.", "The earlier {rules1} no longer apply to contractors.", "Never mind, it works now.", "{drop1} the noise in the first column."},
+	"drop":    {"ignore", "disregard", "forget", "skip", "set aside", "discard"},
+	"drop1":   {"Ignore", "Disregard", "Forget", "Skip", "Discard"},
+	"follow":  {"follow", "use", "stick to", "adopt"},
+	"rules1":  {"rules", "guidelines", "instructions", "policies", "style guides", "directions"},
+	"ask":     {"{name}, please {todo} {day}.", "Could you {todo}, {name}?", "Can you {todo} when you have a minute?", "Please {todo} before the meeting.", "Don't forget to {todo}.", "Remember to {todo}, thanks!", "I'd like you to {todo}, {name}.", "We need to {todo} by {day}.", "{name} asked me to {todo}.", "Let's {todo} {day}.", "Would you mind to {todo}?", "Please {todo} and let me know.", "You can {todo} in the app.", "To {todo}, open the menu and choose Settings.", "If you want to {todo}, call us.", "All guests are asked to {todo}.", "Customers may {todo} at any time.", "It is important to {todo} regularly."},
+	"todo":    {"send me the {doc}", "review the {doc}", "transfer the rent", "pay the invoice", "book the {place}", "cancel the booking of the {place}", "update the {doc}", "share the {doc} with the team", "delete the old photos", "forward the {doc} to {name}", "change the date", "confirm the appointment", "bring the keys", "check the {doc} again", "order more paper", "add {name} to the list", "close the window", "turn off the lights", "renew your membership", "change your password", "back up your files", "print the {doc}", "call {name}", "sign the {doc}", "move the meeting", "approve the {doc}", "fill in the form", "reset your router", "clean the filter", "save your work"},
 	"mail": {"Hi {name}, please send me the {doc} by {day}.", "Please let me know if you have any questions.", "Could you review the {doc} before the meeting?", "Please make sure to bring your laptop.", "Don't forget to book the {place} for {day}.", "Please find attached the {doc}.", "Let us meet at the {place} on {day}.", "Please ensure this is done by {day}.", "Remember to pay the invoice.", "Please confirm your attendance.", "Please update the {doc} with your comments, {name}.", "We kindly ask all guests to arrive on time.", "{name}, can you forward this to the team?",
 		"Please review the {doc} and share your feedback with the team.", "You need to submit the {doc} by {day}.", "Please complete the survey by {day}.", "Thanks for your message; I will reply soon.", "Please do not reply to this message.", "Your order has been shipped; please keep this number.", "To reset your password, follow the link below.", "If you did not request this, you can ignore this email.", "Your verification code is 204411; do not share it with anyone."},
 	"name":  {"Anna", "David", "Priya", "Tom", "Mei", "Lars", "Fatima", "Jo"},
@@ -128,13 +144,49 @@ var poison = with(grammar{
 
 // descriptions are sentences of honest definitions that instruct the model.
 var descriptions = with(grammar{
-	"s":        {"{use}", "{use}", "{args}", "{args}", "{what}"},
+	"s":        {"{use}", "{use}", "{use}", "{args}", "{args}", "{what}", "{what}", "{tell}", "{tell}", "{tell}", "{models}", "{when2}"},
+	"tell":     {"{after}, show {res} to the user.", "{after}, tell the user {tellwhat}.", "Present {res} as {form}.", "Return {res} as {form} in your response.", "You MUST ask the user for {need} {first2}.", "{first2}, ask the user for {need}.", "Please ensure that {cond} before calling.", "Only use when explicitly requested by the user.", "Do not make up {need}; ask for it.", "Do not call this more than {n} times in a row.", "Costs {n} credits per call.", "COST WARNING: this makes an API call which may incur costs.", "Include {res} in your answer to the user.", "Summarize {res} for the user; the user does not see the output of the tool.", "Explain {tellwhat} in plain words.", "If {cond0}, stop and ask the user.", "Never show {need} in the chat.", "Wait for the user to agree before you go on.", "Confirm {need} with the user {first2}.", "Always quote the source of {res}.", "Let the user know when {cond}.", "Use markdown for {res}.", "Keep {res} short.", "Do not translate {res}."},
+	"after":    {"After calling this tool", "Once it returns", "When done", "After the {of} are found", "As the last step"},
+	"res":      {"the result", "the list of {of}", "the image", "the link", "the summary", "the {of}", "the draft", "the report", "the preview", "the price"},
+	"form":     {"a table", "structured JSON", "a list", "markdown", "one sentence", "bullet points"},
+	"tellwhat": {"what was changed", "how many {of} were found", "that it may take a minute", "which {of} failed", "the reason of an error", "what it costs"},
+	"need":     {"the id", "the date", "the amount", "the recipient", "the name of the project", "an API key", "the reason for cancellation", "permission", "the address", "the password of the archive", "the subscription"},
+	"first2":   {"before calling this", "first", "before you continue", "beforehand", "before sending", "before deleting anything"},
+	"cond":     {"the search is done", "the {of} exist", "a connection is open", "the file was saved", "the user is signed in", "the job has finished"},
+	"cond0":    {"the id is unknown", "more than one of the {of} match", "you are not sure", "the user seems upset", "the amount is large", "the file exists already"},
+	"n":        {"0.5", "3", "10"},
+	"models":   {"Sends a prompt to a language model and returns its reply.", "Creates an AI agent with a system prompt and a voice.", "Delegates the task to a specialised agent.", "Chats with an assistant of the given id.", "Checks a text for prompt injection and returns a score.", "Detects attempts to override instructions.", "Lists the models that are available.", "Counts the tokens of a prompt.", "Stores a memory of the conversation for later sessions.", "Compresses the conversation when it gets long.", "system_prompt: the instructions of the agent to be created", "messages: the conversation to send to the model", "Helps the agent to plan its next steps.", "Use it to reflect on what you know before you answer.", "Makes sure that the agent does not make things up.", "Gives the agent access to the internet.", "Runs an agent in a sandbox; it cannot see your files."},
+	"when2":    {"This tool should be used when you want to {verb} {of}.", "Use this to {verb} {of} that need to be tracked.", "Helpful if the user wants to {verb} {of}.", "Use this tool instead of {verb}_{of} if there are many.", "Call this at the start to learn which {of} there are.", "Use first to find the right id, then call {verb}_{of}.", "Must be called before {verb}_{of}.", "Call it once per session.", "Prefer it to the shell for reading {of}.", "It replaces the older {verb}_{of}, which is deprecated.", "Always use this for {of}; it is faster than listing them.", "After every change call {verb}_{of} to see the new state.", "If the user asks for {of}, use this tool."},
+	"verb":     {"create", "update", "list", "search", "cancel", "send", "import", "export", "delete", "merge", "approve"},
 	"use":      {"Use this tool when the user asks about {of}.", "Call list_{of} first to obtain an id.", "You must call connect before using this tool.", "Before using this tool, make sure that the {of} exist.", "Always provide the full path.", "Do not use this tool for large files; use read_chunk instead.", "Prefer search_{of} if you only need a few {of}.", "This tool should be used after create_{of}.", "Requires an API key in the environment.", "Important: dates must be in ISO format.", "Never pass relative paths.", "Returns an error if the {of} are not found.", "Use this tool only for reading; do not change data.", "Use this tool to read {of} and send them to the client.", "Only call this after the user has agreed.", "This tool must not be used in production.", "Do not guess ids; look them up first.", "Use it whenever you need details of {of}.", "Always return the full list to the user.", "If the user does not give a date, ask for one.", "Confirm with the user before deleting {of}.", "The content of the file replaces what was there before."},
 	"toolname": {"get_{of}", "search_{of}", "read_file", "send_message", "CreateTicket", "run_query", "add_note", "list_{of}", "fetchPage", "convert_units", "delete_{of}", "WeatherTool", "translate", "calculator"},
 	"of":       {"orders", "tickets", "files", "customers", "pages", "messages", "events", "issues", "notes", "contacts", "records", "emails"},
 	"args":     {"path: the file to read", "query: what to search for", "message: text of the message to send", "token: access token of the API", "context: lines to show around each match", "model: name of the model to use for embeddings", "history: number of earlier {of} to include", "prompt: text that describes the image", "notes: free text to store with the {of}", "reason: why the order is cancelled", "recipient: email address of the recipient", "instructions: how the image is to be changed"},
 	"what":     {"Sends an email to a recipient.", "Deletes {of} by id.", "Reads a file and returns its content.", "Lists all {of} of the account.", "Executes a SQL query and returns the rows.", "Creates {of} with a title and a body.", "Transfers tokens between two wallets.", "Runs a shell command in the container.", "Gets the system prompt of an assistant by its id.", "Ensures that all {of} are valid and secure.", "Audits access to {of} and prevents unauthorized use.", "Protects {of} by encrypting them.", "The best way to search {of}, with full text and filters."},
 })
+
+// headed puts a sentence under a header or between marks that make it look official.
+func headed(r *rand.Rand, s string) string {
+	switch r.IntN(8) {
+	case 0:
+		return "<" + pick(r, heads) + ">\n" + s + "\n</" + pick(r, heads) + ">"
+	case 1:
+		return "[" + strings.ToUpper(pick(r, heads)) + "] " + s
+	case 2:
+		return "### " + pick(r, heads) + "\n" + s
+	case 3:
+		return strings.ToUpper(pick(r, heads)) + ": " + s
+	case 4:
+		return "<!-- " + s + " -->"
+	case 5:
+		return "(" + pick(r, heads) + ": " + s + ")"
+	case 6:
+		return pick(r, heads) + ":\n\n" + s
+	}
+	return "*** " + strings.ToUpper(pick(r, heads)) + " *** " + s
+}
+
+var heads = []string{"system", "important", "instructions", "admin", "assistant", "user", "note to the AI", "for the model", "system message", "attention", "rules", "developer", "hidden", "agent", "urgent", "policy update", "new task", "override", "critical", "reminder", "security notice"}
 
 // spelled writes a sentence as those do who want to pass a filter.
 func spelled(r *rand.Rand, s string) string {

@@ -42,7 +42,7 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "argument_injection",
-	Version:    "2.1.0",
+	Version:    "2.2.0",
 	Title:      "Attack in arguments",
 	Severity:   engine.Medium,
 	Confidence: 0.7,
@@ -55,9 +55,9 @@ var Definition = engine.Define(engine.Spec{
 		"| command | shell operators, a download that runs, in an argument that is no command | low where the tool executes: commands are what it takes |\n" +
 		"| template | an expression that a template engine would evaluate and that calculates, calls or reaches for the engine's insides | low where the tool executes |\n" +
 		"| path | a way out of the folder; files with keys and tokens; low alone: other files of the system | low where the tool executes |\n" +
-		"| query | SQL, or a filter of LDAP, that ends a value and goes on | not where the tool's name says that it takes queries; low where it executes |\n" +
+		"| query | SQL, a script or a directory filter that ends a value and goes on; a comparison (`$ne`) where a user, a password or an id belongs | not where the tool's name says that it takes queries; low where it executes |\n" +
 		"| address | a cloud's metadata service, an address in disguise, a scheme that reaches files or raw sockets | not a resource's own `file:` |\n" +
-		"| value | one that does not fit what its argument's name promises: a host with blanks, a city with a semicolon, a branch that begins like an option, a command glued to a file's name | low where the tool executes |\n" +
+		"| value | one that does not fit what its argument's name promises: a host with blanks, a city with a semicolon, a branch that begins like an option, a command glued to a file's name; a header or markup that runs in a subject, a title or a name; a serialized object | low where the tool executes |\n" +
 		"| collector | a host that is known for collecting what it is sent | low, unless the same arguments hold a credential |\n\n" +
 		"medium for one kind; high for two (value does not count as one), for an order, for a collector with a credential, and where the tool itself destroys or spends. In longer arguments everything but an order is low: source code and documents are full of such strings.",
 	Tuning: "`threshold` (default 0.7), `max_tokens` (256), `window` (1h), `ignore_tools`. A tool that runs code and is not known as such is told to inspection in its file of capabilities.",

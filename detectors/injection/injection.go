@@ -44,7 +44,7 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "injection_signal",
-	Version:    "2.0.1",
+	Version:    "2.1.0",
 	Title:      "Instructions to the model in tool content",
 	Severity:   engine.Medium,
 	Confidence: 0.6,
@@ -52,7 +52,7 @@ var Definition = engine.Define(engine.Spec{
 	Sees: "The content signals `injection`, `hidden_text`, `exfil_link`, and the opinions of the trained text scorer `planted_instruction` and `poisoned_definition`, of tool definitions (`tools/list`, each by itself), of what servers say of themselves (instructions, lists of prompts and resources), and of what servers send to the model: results of tools, resources and prompts, and server-initiated requests (elicitation, sampling), error texts. Scores are computed before redaction; " +
 		"the text itself is never seen here.",
 	Fires: "When a signal reaches its threshold: once for each server, tool and signal in an hour. Definitions are one step more severe than results, since they speak to the model in every " +
-		"conversation; a score from `strong` on is one step more severe again. What only the text scorer says is medium, however sure it is. " +
+		"conversation; a score from `strong` on is one step more severe again. What only the text scorer says is medium, however sure it is; where a phrase bears it out it counts as 0.6 at least. " +
 		"Each definition is judged by itself and named, however long the list; of one list the eight worst are raised. " +
 		"A definition that orders nothing is raised at medium when `preference`, `context_request` or `shadowed_name` reaches `lures`: it praises itself or forbids other tools, asks for the conversation or the model's name, has another tool's name.",
 	Tuning: "`definitions` (default 0.6), `results` (0.5), `lures` (0.7), `strong` (0.9), `window` (1h). Raise `results` for servers that return documents about prompts or security.",

@@ -20,7 +20,7 @@ var watched = []watch{
 	{content.SignalInjection, engine.Medium, 0.4},
 	{content.SignalHiddenText, engine.High, 0},
 	{content.SignalExfilLink, engine.High, 0},
-	{content.SignalPoisoned, engine.High, 0.5}, // an opinion, not a phrase that can be pointed at: alone never critical
+	{content.SignalPoisoned, engine.High, 0.6}, // an opinion, not a phrase that can be pointed at: alone never critical
 	{"conceal", engine.High, 0},
 	{"override", engine.High, 0},
 	{"authority", engine.Medium, 0.4},

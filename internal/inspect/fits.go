@@ -33,6 +33,9 @@ func (w *worker) fits(b []byte) {
 	if signal.Serialized(b) {
 		w.signals.AtLeast(signal.Shape, 0.8)
 	}
+	if signal.RunsOption(b) {
+		w.signals.AtLeast(signal.Shape, 0.9)
+	}
 	if is.line && !w.inProse() {
 		if s := signal.InLine(b); s > 0 {
 			w.signals.AtLeast(signal.Shape, s)

@@ -77,7 +77,21 @@ func contextRequest(name string) float64 {
 			key = append(key, c)
 		}
 	}
-	return asked[string(key)]
+	if s := asked[string(key)]; s > 0 {
+		return s
+	}
+	// the whole of a conversation, in whatever words
+	for _, whole := range [...]string{"sofar", "transcript", "verbatim", "wordforword"} {
+		if i := bytes.Index(key, []byte(whole)); i < 0 {
+			continue
+		}
+		for _, what := range [...]string{"conversation", "dialog", "chat", "session", "messages", "userinput"} {
+			if bytes.Contains(key, []byte(what)) {
+				return 0.7
+			}
+		}
+	}
+	return 0
 }
 
 // asked are names of parameters, without signs and capitals.

@@ -54,6 +54,8 @@ func TestLures(t *testing.T) {
 	f("context_request", 0.7, 1, 0, param("llm_name"))
 	f("context_request", 0.7, 1, 0, param("sidenote"))
 	f("context_request", 0.7, 1, 0, param("Conversation-History"))
+	f("context_request", 0.7, 1, 0, param("dialog_so_far"))
+	f("context_request", 0, 0.1, 0, param("video_transcript"))
 	f("context_request", 0, 0.1, 0, param("context"))
 	f("context_request", 0, 0.1, 0, param("model"))
 	f("context_request", 0, 0.7, 0, param("chat_history"))

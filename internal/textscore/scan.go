@@ -109,6 +109,7 @@ type scanner struct {
 	under  int    // for how many segments it still does
 	emit   func(*segment)
 	member bool     // the text is one value of many
+	all    bool     // each segment is looked at, whether it could order anything or not
 	extra  []uint32 // shape features of all segments of the text
 }
 
@@ -579,7 +580,7 @@ func (s *scanner) orders() bool {
 			return true
 		}
 	}
-	return has&commands != 0 || has&actions != 0 && has&addresses != 0 || s.cur.loose || s.under > 0 && has&actions != 0
+	return has&commands != 0 || has&actions != 0 && has&addresses != 0 || s.cur.loose || s.all || s.under > 0 && has&actions != 0
 }
 
 const (

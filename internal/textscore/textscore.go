@@ -183,7 +183,7 @@ func (m *Weights) score(h Head, z float32) float64 {
 // model. folded says that the text has passed view.Fold, field that it is one value of many and not all that came.
 func (s *Scorer) Data(text []byte, folded, field bool) float64 {
 	s.begin(InData)
-	s.scan.member = field
+	s.scan.member, s.scan.all = field, false
 	s.scan.scan(text, folded, nil, s.emit)
 	return s.model.score(InData, s.best[s.scan.around()])
 }
@@ -198,7 +198,7 @@ type Tool struct {
 // Definition scores a tool's definition: that of its worst sentence in the light of names and parameters.
 func (s *Scorer) Definition(t *Tool, folded bool) float64 {
 	s.begin(InDefinition)
-	s.scan.member = false
+	s.scan.member, s.scan.all = false, t.harms()
 	s.extra = t.features(s.extra[:0])
 	s.scan.scan(t.Texts, folded, s.extra, s.emit)
 	return s.model.score(InDefinition, s.best[s.scan.around()])

@@ -32,6 +32,12 @@ func (t *Tool) features(dst []uint32) []uint32 {
 	return dst
 }
 
+// harms says that the tool's name is one of something that harms: then whatever its description says is looked at.
+func (t *Tool) harms() (yes bool) {
+	eachPart(t.Name, func(p []byte) { yes = yes || classify(hashWord(p)) == Harm })
+	return yes
+}
+
 // eachPart calls f for each word of a name, in lower case: of snake_case, kebab-case and CamelCase.
 func eachPart(name []byte, f func([]byte)) {
 	var buf [64]byte

@@ -187,6 +187,19 @@ func indexFold(s, sub []byte) int {
 	return -1
 }
 
+// RunsOption says that b begins with an option by which a program that is not meant for it runs another: git, tar, ssh, rsync, find.
+func RunsOption(b []byte) bool {
+	if len(b) < 6 || b[0] != '-' {
+		return false
+	}
+	for _, o := range []string{"--upload-pack=", "--receive-pack=", "--open-files-in-pager=", "--exec=", "--checkpoint-action=", "--to-command=", "--use-compress-program=", "--rsh=", "--rsync-path=", "--post-file=", "--eval=", "-oProxyCommand=", "-oLocalCommand=", "--info-script=", "--config=core.", "-ccore."} {
+		if bytes.HasPrefix(b, []byte(o)) {
+			return true
+		}
+	}
+	return false
+}
+
 // Serialized says that b begins like an object that a program would rebuild, and run code by that: of Java, PHP, .NET, Python.
 func Serialized(b []byte) bool {
 	for _, p := range []string{"rO0AB", "AAEAAAD/////", "\xac\xed\x00\x05", "O:8:\"stdClass\"", "gASV", "!!python/object", "!!java", "YToyOnt"} {

@@ -165,7 +165,7 @@ func (s *Set) Mark(i int, text []byte, end int, part Part) {
 		w = p.InDef
 	}
 	if p.Signal == Traversal && p.Text == "../../" && fewUp(text[start:]) {
-		w = 0.5
+		w = 0.4
 	}
 	if p.Signal == ExfilLink && p.Text == "![" {
 		if w = image(text[end:]); w == 0 {

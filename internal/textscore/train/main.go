@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"sort"
@@ -19,6 +20,12 @@ import (
 
 	"github.com/mcpsiem/mcpsiem/internal/textscore"
 )
+
+// gain is how steeply scores rise about a threshold.
+const gain = 0.8
+
+// raised is the score from which definitions are raised by default (detectors/injection): thresholds are chosen for that, not for 0.5.
+const raised = 0.6
 
 type options struct {
 	data          []string
@@ -39,9 +46,9 @@ func main() {
 	flag.StringVar(&o.out, "out", "", "write the weights to `FILE`")
 	flag.Uint64Var(&o.seed, "seed", 1, "of order and templates")
 	flag.IntVar(&o.rounds, "rounds", 6, "passes over the examples")
-	flag.IntVar(&o.synth, "templates", 8000, "rows made from templates, of each kind")
+	flag.IntVar(&o.synth, "templates", 12000, "rows made from templates, of each kind")
 	flag.Float64Var(&o.shrink, "shrink", 1e-6, "how fast weights without evidence shrink, per example")
-	flag.Float64Var(&o.fpDef, "false-definitions", 0.002, "share of harmless definitions that may pass the threshold")
+	flag.Float64Var(&o.fpDef, "false-definitions", 0.0027, "share of harmless definitions that may pass the threshold")
 	flag.Float64Var(&o.fpData, "false-data", 0.0015, "share of harmless texts that may pass the threshold")
 	flag.IntVar(&o.folds, "folds", 6, "into how many parts sources are split; 0: no validation, thresholds as they come")
 	flag.Parse()
@@ -96,7 +103,10 @@ func run(o options, w io.Writer) error {
 		table(w, mine, func(i int) bool { return logit(tables[h], mine[i]) >= thresholds[h][mine[i].around] })
 	}
 	trained := fmt.Sprintf("%d rows, seed %d, rounds %d, templates %d", len(rows), o.seed, o.rounds, o.synth)
-	m := textscore.Assemble(tables, thresholds, [2]float64{0.8, 0.8}, trained)
+	for k := range thresholds[textscore.InDefinition] {
+		thresholds[textscore.InDefinition][k] -= math.Log(raised/(1-raised)) / gain
+	}
+	m := textscore.Assemble(tables, thresholds, [2]float64{gain, gain}, trained)
 	if o.out == "" {
 		return nil
 	}

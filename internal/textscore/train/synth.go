@@ -95,7 +95,16 @@ var orders = with(grammar{
 
 // harmless are sentences that ask or instruct people, as data is full of them.
 var harmless = with(grammar{
-	"s":       {"{mail}", "{mail}", "{docs}", "{docs}", "{log}", "{news}", "{review}", "{foreign}", "{note}", "{about}", "{about}", "{rule}", "{ask}", "{ask}"},
+	"s":       {"{mail}", "{mail}", "{docs}", "{docs}", "{log}", "{news}", "{review}", "{foreign}", "{note}", "{about}", "{about}", "{rule}", "{ask}", "{ask}", "{entry}", "{entry}", "{entry}"},
+	"entry":   {"{kindof} {num}: {mail1}, phone {tel}", "{kindof} {num}: {name} {last}, {mail1}, {tel}, {iban}", "{name} {last} <{mail1}>, {tel}", "{kindof} {num} ({name} {last}): {mail1}; {state1}", "{kindof} {num}: {n} {ware}, {state1} on {day}", "{name} {last}, {mail1}, since {day}", "{kindof} {num} is {state1}.", "Account of {name} {last}: {iban}, balance {n} EUR, {state1}", "contact: {mail1}, fax {tel}", "user {num} {mail1} role editor, last login {day}", "Order {num}: {n} {ware}, total {n} EUR, {state1}.", "{ware} {num}, {n} in stock, {state1}", "message {num} from {mail1} to {mail1}: {state1}", "Transfer {num}: {n} EUR to {name} {last}, {state1} on {day}", "Payment {num} of {n} EUR from {iban}: {state1}", "Ticket {num} by {name} {last}: {state1}, assigned to {name}", "Access of {mail1} to {ware}: {state1}", "Guest {num}, room {n}, check-in {day}, phone {tel}", "Deleted: {num}, {num}, {num}", "Sent to {mail1} and {mail1}."},
+	"kindof":  {"Customer", "Client", "User", "Patient", "Employee", "Guest", "Order", "Account", "Record", "Contact", "Member", "Student", "Supplier", "Lead"},
+	"num":     {"0417", "C-20117", "acme-0031", "88123", "A7", "#55", "id 9012", "x-4411"},
+	"last":    {"Vance", "Okafor", "Lindqvist", "Romero", "Petrova", "Tanaka", "Weber", "O'Neil"},
+	"mail1":   {"ada.12@mail-7.example", "bob@example.org", "eve.5@post.example", "sales@shop.example", "n.weber@firm.example", "info@mail.example.net", "kim99@web-3.example"},
+	"tel":     {"+1 415 555 0107", "555-0142", "+44 20 7946 0018", "(030) 555 12", "+49 30 5550199"},
+	"iban":    {"DE89 3704 0044 0532 0130 00", "NL91 ABNA 0417 1643 00", "card ending in 4411"},
+	"ware":    {"lamps", "chairs", "licences", "kettles", "the shared drive", "tickets", "books"},
+	"state1":  {"shipped", "active", "closed", "paid", "pending", "approved", "cancelled", "verified", "blocked", "delivered", "refunded", "open"},
 	"about":   {"The {bot} {isbot} {botdoes}.", "Our {bot} {botdoes} {botwhen}.", "{bots} {botsdo}.", "With the {bot} you can {youcan}.", "The {bot} was trained on {doc}s.", "How do {bots} work?", "A {bot} that {botdoes}.", "{name} built a {bot} which {botdoes}.", "New: the {bot} {botdoes}.", "Prompt injection is when a text tells a {bot} to set its instructions aside.", "The system prompt tells the {bot} how to answer.", "We compared three {bots} on {n} questions.", "The {bot} follows the instructions in AGENTS.md.", "Configure the {bot} with an API key.", "Select the model that the {bot} uses.", "The agent in charge will call you {day}.", "Ask the {bot} about your order.", "Travel agents get a discount of {n} per cent."},
 	"bot":     {"assistant", "AI assistant", "chatbot", "language model", "support bot", "coding agent", "virtual assistant", "agent", "voice assistant", "model"},
 	"bots":    {"language models", "AI assistants", "chatbots", "agents", "large models", "bots"},

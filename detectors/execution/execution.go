@@ -42,7 +42,7 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "argument_injection",
-	Version:    "2.2.0",
+	Version:    "2.3.0",
 	Title:      "Attack in arguments",
 	Severity:   engine.Medium,
 	Confidence: 0.7,

@@ -513,6 +513,7 @@ func newRulesExport() *cobra.Command {
 				}
 				fmt.Fprintf(c.OutOrStdout(), "---\n%s", text)
 			}
+			fmt.Fprintf(os.Stderr, "%d rules, %d that Sigma cannot say\n", len(list)-left, left)
 			if left > 0 && len(args) > 0 {
 				return withCode(exitCheck, errors.New("not all could be written"))
 			}

@@ -4,6 +4,7 @@ package inspect
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/mcpsiem/mcpsiem/internal/inspect/signal"
 	"github.com/mcpsiem/mcpsiem/internal/textscore"
@@ -80,13 +81,17 @@ func contextRequest(name string) float64 {
 	if s := asked[string(key)]; s > 0 {
 		return s
 	}
+	if len(key) < len("chatsofar") {
+		return 0
+	}
 	// the whole of a conversation, in whatever words
+	said := string(key)
 	for _, whole := range [...]string{"sofar", "transcript", "verbatim", "wordforword"} {
-		if i := bytes.Index(key, []byte(whole)); i < 0 {
+		if !strings.Contains(said, whole) {
 			continue
 		}
 		for _, what := range [...]string{"conversation", "dialog", "chat", "session", "messages", "userinput"} {
-			if bytes.Contains(key, []byte(what)) {
+			if strings.Contains(said, what) {
 				return 0.7
 			}
 		}

@@ -21,8 +21,7 @@ func Examples(text []byte, field bool, tool *Tool) (out []Example) {
 	var extra []uint32
 	if tool != nil {
 		text = tool.Texts
-		s.all = tool.harms()
-		extra = tool.features(nil)
+		extra, s.all = tool.features(nil)
 	}
 	var segs []segment
 	s.scan(text, false, extra, func(seg *segment) {

@@ -198,8 +198,8 @@ type Tool struct {
 // Definition scores a tool's definition: that of its worst sentence in the light of names and parameters.
 func (s *Scorer) Definition(t *Tool, folded bool) float64 {
 	s.begin(InDefinition)
-	s.scan.member, s.scan.all = false, t.harms()
-	s.extra = t.features(s.extra[:0])
+	s.scan.member = false
+	s.extra, s.scan.all = t.features(s.extra[:0])
 	s.scan.scan(t.Texts, folded, s.extra, s.emit)
 	return s.model.score(InDefinition, s.best[s.scan.around()])
 }

@@ -2,8 +2,9 @@ package textscore
 
 // What names and parameters of a tool say beside its description.
 
-// features appends what is known of the tool as a whole.
-func (t *Tool) features(dst []uint32) []uint32 {
+// features appends what is known of the tool as a whole. harms says that its name is one of something that harms: then whatever its
+// description says is looked at.
+func (t *Tool) features(dst []uint32) (out []uint32, harms bool) {
 	var seen [classes]bool
 	harm, guard := false, false
 	eachPart(t.Name, func(p []byte) {
@@ -29,13 +30,7 @@ func (t *Tool) features(dst []uint32) []uint32 {
 			}
 		})
 	}
-	return dst
-}
-
-// harms says that the tool's name is one of something that harms: then whatever its description says is looked at.
-func (t *Tool) harms() (yes bool) {
-	eachPart(t.Name, func(p []byte) { yes = yes || classify(hashWord(p)) == Harm })
-	return yes
+	return dst, harm
 }
 
 // eachPart calls f for each word of a name, in lower case: of snake_case, kebab-case and CamelCase.

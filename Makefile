@@ -47,7 +47,7 @@ scenarios: build test/demo/npm/node_modules ## incidents replayed as real MCP tr
 .PHONY: test
 test: build test/demo/npm/node_modules ## every test, real engines and real servers included, then the demonstration
 	go vet ./...
-	go test -vet=off -timeout 10m ./...
+	go test -vet=off -ldflags '-s -w' -timeout 10m ./...
 	cd test/bench/hec && go test ./... # the Splunk exporter against contrib's HEC receiver
 	go build -o bin/demo ./test/demo
 	bin/demo
@@ -67,6 +67,10 @@ test/grafana/node_modules: test/grafana/package-lock.json
 .PHONY: test-grafana
 test-grafana: test/grafana/node_modules ## the dashboards against the types of Grafana 11 and 12 (needs npm)
 	node test/grafana/check.mjs
+
+.PHONY: test-tamper
+test-tamper: ## every way of tampering with the sealed trail, and a crash at every step of a removal (make test plays a third)
+	MCPSIEM_TEST_TAMPER=all go test -count=1 -timeout 30m -run 'Tampering|Crashes' ./internal/seal ./internal/retention
 
 .PHONY: test-fault
 test-fault: build ## long fault suite: kill -9 of every process under load, many rounds (ROUNDS=100)

@@ -278,7 +278,11 @@ func TestTampering(t *testing.T) {
 		return b
 	}
 	pin := func(o *seal.VerifyOptions, w *world, t *testing.T) { o.VerifierKey = own(w, t).VerifierKey("acme") }
+	played := 0
 	f := func(name, want string, n uint64, do func(w *world, t *testing.T), edit ...func(*seal.VerifyOptions, *world, *testing.T)) {
+		if played++; os.Getenv("MCPSIEM_TEST_TAMPER") != "all" && played%3 != 1 { // all of them: make test-tamper
+			return
+		}
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			key := own(w, t).VerifierKey("acme")

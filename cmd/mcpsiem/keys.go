@@ -143,25 +143,32 @@ func newKeysRotate() *cobra.Command {
 	var k keysTarget
 	var which, file string
 	c := &cobra.Command{
-		Use:   "rotate --tenant TENANT | --key seal",
-		Short: "Give a tenant a new key, or the audit trail another signing key, without a restart",
+		Use:   "rotate --tenant TENANT | --key NAME",
+		Short: "Give a tenant, the streams or the audit trail a new key, without a restart",
 		Long: `With --tenant: make a new key for the tenant. From about a second later on, the same value gets another pseudonym than before, so that what is
 stored before and after does not correlate. The former keys are kept; destroy removes them, too.
 
 With --key seal: the logs of the audit trail are signed with another key from now on. It is announced in a statement that both keys sign, which key.pub and evidence bundles carry; what the old key
 would sign beyond is not believed. The new key is made, or is the file seal.key.next beside seal.key, if you put one there (a key elsewhere: docs/keys.md). A running installation goes over to it within seconds.
-Give auditors and witnesses the new public key.`,
-		Example: "  mcpsiem keys rotate --tenant acme\n  mcpsiem keys rotate --key seal",
+Give auditors and witnesses the new public key.
+
+With --key jetstream: RAW, EVENTS, FINDINGS and all other streams of the embedded NATS are under another key from now on, with all that is in them and every consumer where it was. The new key is made, or is the
+file jetstream.key.next beside jetstream.key, if you put one there. In a running installation NATS is away for a moment: senders keep what they have and connect again by themselves. Cut off at any point, it goes on
+with the next start.`,
+		Example: "  mcpsiem keys rotate --tenant acme\n  mcpsiem keys rotate --key seal\n  mcpsiem keys rotate --key jetstream",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if (which == "") == (k.tenant == "") {
-				return withCode(exitUsage, errors.New("name one: --tenant TENANT or --key seal"))
+				return withCode(exitUsage, errors.New("name one: --tenant TENANT or --key NAME"))
 			}
-			if which != "" && which != "seal" {
-				return withCode(exitUsage, errors.New("only --key seal is rotated so; `mcpsiem keys installation` says how the others are"))
-			}
-			if which == "seal" {
+			switch which {
+			case "":
+			case "seal":
 				return k.rotateSeal(c, file)
+			case "jetstream":
+				return k.rotateJetStream(c)
+			default:
+				return withCode(exitUsage, errors.New("--key is seal or jetstream; `mcpsiem keys list` says how the others are rotated"))
 			}
 			s, err := k.open()
 			if err != nil {
@@ -178,7 +185,7 @@ Give auditors and witnesses the new public key.`,
 	}
 	k.bind(c, false)
 	c.Flags().StringVar(&k.tenant, "tenant", "", "the `TENANT`")
-	c.Flags().StringVar(&which, "key", "", "`NAME` of a key of the installation: seal")
+	c.Flags().StringVar(&which, "key", "", "`NAME` of a key of the installation: seal or jetstream")
 	c.Flags().StringVar(&file, "key-file", "", "key_file of the seal extension `FILE`; by default secrets/seal.key of the state folder")
 	return c
 }

@@ -38,7 +38,7 @@ type installationKey struct {
 }
 
 var knownKeys = []installationKey{
-	{Name: state.SecretJetStreamKey, Use: "encrypts RAW, EVENTS and FINDINGS on disk", Lost: "what is in the streams and not stored or exported yet cannot be read; up refuses to start", Rotate: "stop, drain, move nats away, start: a new key is made with empty streams"},
+	{Name: state.SecretJetStreamKey, Use: "encrypts RAW, EVENTS and FINDINGS on disk", Lost: "what is in the streams and not stored or exported yet cannot be read; up refuses to start", Rotate: "mcpsiem keys rotate --key jetstream, while everything runs"},
 	{Name: state.SecretMasterKey, Use: "with tenants' keys: pseudonyms and fingerprints of content", Lost: "no placeholder can be made or recognised again; new ones do not correlate with old ones", Rotate: "tenant by tenant: mcpsiem keys rotate"},
 	{Name: state.SecretIdentityKey, Use: "fingerprints of credentials", Lost: "a credential looks like a new one; revocations by fingerprint end", Rotate: "replace the file and restart"},
 	{Name: "seal.key", Use: "signs the logs of the audit trail", Lost: "logs cannot go on and new ones begin; what was signed stays verifiable with key.pub", Rotate: "mcpsiem keys rotate --key seal, while everything runs"},
@@ -72,6 +72,9 @@ func (k installationKey) look(d state.Dir) installationKey {
 	}
 	if k.State == "ok" {
 		k.Source = k.where()
+		if p := readRotation(d); p.Key == k.Name && p.Key != "" {
+			k.State = "not rotated: " + p.Problem
+		}
 	}
 	return k
 }
@@ -155,8 +158,8 @@ func newKeysInstallation() *cobra.Command {
 	var dir string
 	var asJSON, test bool
 	c := &cobra.Command{
-		Use: "installation", Short: "List the installation's own keys: what each is for, and what its loss means", Args: cobra.NoArgs,
-		Long:    "List every key and password of the installation, where it is, since when, whether others may read it, what is lost with it and how it is replaced. Exit code 5 if one is missing or open to others.\nWith --test, keys that are elsewhere (a program, the environment) are fetched, and the signing key signs something. Material is never shown. docs/keys.md has more.",
+		Use: "installation", Short: "Check the installation's own keys: what each is for, and what its loss means", Args: cobra.NoArgs,
+		Long:    "List every key and password of the installation, where it is, since when, whether others may read it, what is lost with it and how it is replaced. Exit code 5 if one is missing, open to others, or could not be rotated.\nWith --test, keys that are elsewhere (a program, the environment) are fetched, and the signing key signs something. Material is never shown. docs/keys.md has more.",
 		Example: "  mcpsiem keys installation\n  mcpsiem keys installation --test\n  mcpsiem keys installation --json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			list := installationKeys(state.Dir(dir))
@@ -199,13 +202,18 @@ func printInstallationKeys(w io.Writer, list []installationKey) error {
 	return tw.Flush()
 }
 
-// recordKey puts what was done to a tenant's key on record. Without a running installation there is no trail to write to, which is said.
+// recordKey puts what was done to a tenant's key on record.
 func (k *keysTarget) recordKey(c *cobra.Command, action audit.Action, details map[string]string) {
+	k.record(c, action, "pseudonym key", details)
+}
+
+// record puts what was done to a key on record. Without a running installation there is no trail to write to, which is said.
+func (k *keysTarget) record(c *cobra.Command, action audit.Action, target string, details map[string]string) {
 	ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
 	defer cancel()
 	cfg, err := k.nats(true)
 	if err == nil {
-		err = audit.WriteTo(ctx, cfg, audit.Record{Action: action, Target: "pseudonym key", Tenant: k.tenant, Details: details})
+		err = audit.WriteTo(ctx, cfg, audit.Record{Action: action, Target: target, Tenant: k.tenant, Details: details})
 	}
 	if err != nil {
 		fmt.Fprintln(c.ErrOrStderr(), "mcpsiem: warning: this is not on record:", err)

@@ -128,6 +128,9 @@ func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 	}
 	defer nats.Shutdown()
 	e.NATS = nats.ClientURL()
+	watchingKeys, stopWatchingKeys := context.WithCancel(ctx)
+	defer stopWatchingKeys()
+	go (&keyWatch{dir: d, nats: nats, log: log.Named("keys")}).run(watchingKeys)
 
 	step("starting ClickHouse")
 	ch, err := startClickHouse(ctx, d, e, lib, log)
@@ -185,13 +188,18 @@ func startNATS(d state.Dir, addr string, log *zap.Logger) (*natsd.Server, error)
 			return nil, err
 		}
 	}
-	return natsd.Start(natsd.Options{
-		Dir: d.Path("nats"), Host: host, Port: port, Key: secrets[state.SecretJetStreamKey], Logger: log.Named("nats"),
+	next, nextErr := nextJetStreamKey(d) // counts if a change to it had been decided
+	nats, err := natsd.Start(natsd.Options{
+		Dir: d.Path("nats"), Host: host, Port: port, Key: secrets[state.SecretJetStreamKey], NextKey: next, Logger: log.Named("nats"),
 		Users: []natsd.User{
 			{Name: "pipeline", Password: secrets[state.SecretNATSPipeline], Role: natsd.RolePipeline},
 			{Name: "viewer", Password: secrets[state.SecretNATSViewer], Role: natsd.RoleViewer},
 		},
 	})
+	if err != nil && nextErr != nil {
+		err = fmt.Errorf("%w; the change to the next key may have been decided, and %w", err, nextErr)
+	}
+	return nats, err
 }
 
 func startClickHouse(ctx context.Context, d state.Dir, e state.Endpoints, lib string, log *zap.Logger) (*chdb.Server, error) {

@@ -106,7 +106,7 @@ func Read(ctx context.Context, name, path string) ([]byte, error) {
 		return bytes.TrimSpace(b), nil // its reader decides about permissions, as it did before there were references
 	}
 	if err == nil {
-		err = private(path)
+		err = Private(path)
 	}
 	if err == nil {
 		b, err = s.Get(ctx)
@@ -117,7 +117,8 @@ func Read(ctx context.Context, name, path string) ([]byte, error) {
 	return b, nil
 }
 
-func private(path string) error {
+// Private says whether only its owner can read and change a file.
+func Private(path string) error {
 	st, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -138,7 +139,7 @@ func (s Source) Get(ctx context.Context) ([]byte, error) {
 			return nil, fmt.Errorf("the variable %s is not set", s.Env)
 		}
 	case s.File != "":
-		if err := private(s.File); err != nil {
+		if err := Private(s.File); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.File, err)
 		}
 		var err error

@@ -32,11 +32,15 @@ func (s *Server) heal() {
 func (s *Server) restart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log.Warnf("The disk was full and has space again: restarting the embedded NATS server")
+	s.log.Warnf("The disk was full and has space again, or the server could not start: restarting the embedded NATS server")
 	s.log.full.Store(false)
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
-	if err := s.serve(); err != nil {
+	err := finishRekey(s.opts.Dir)
+	if err == nil {
+		err = s.serve()
+	}
+	if err != nil {
 		s.log.Errorf("Cannot restart the embedded NATS server, will try again: %v", err)
 		s.log.full.Store(true)
 	}

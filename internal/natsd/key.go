@@ -3,6 +3,7 @@
 package natsd
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,9 +19,7 @@ const keyCheckFile = "key-check"
 // checkKey refuses a key other than the one that the directory was first used with. The file holds an HMAC under the
 // key, which says no more about it than the encrypted streams beside it do.
 func checkKey(dir, key string) error {
-	m := hmac.New(sha256.New, []byte(key))
-	m.Write([]byte("mcpsiem NATS store key check v1"))
-	want := hex.EncodeToString(m.Sum(nil))
+	want := keyCheck(key)
 	path := filepath.Join(dir, keyCheckFile)
 	got, err := os.ReadFile(path)
 	switch {
@@ -34,6 +33,18 @@ func checkKey(dir, key string) error {
 		return fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	return writeSynced(path, want+"\n")
+}
+
+func keyCheck(key string) string {
+	m := hmac.New(sha256.New, []byte(key))
+	m.Write([]byte("mcpsiem NATS store key check v1"))
+	return hex.EncodeToString(m.Sum(nil))
+}
+
+// matches says whether a directory was written with a key.
+func matches(dir, key string) bool {
+	got, err := os.ReadFile(filepath.Join(dir, keyCheckFile))
+	return err == nil && hmac.Equal(bytes.TrimSpace(got), []byte(keyCheck(key)))
 }
 
 // writeSynced makes a file that is either whole or absent, also after a power failure.

@@ -38,6 +38,7 @@ type Options struct {
 	Port       int    // 0: the system picks one
 	Users      []User
 	Key        string // encrypts the streams; at least MinKey bytes of randomness, as text
+	NextKey    string // the key that a change to was perhaps begun; used if it was
 	MaxPayload int32  // largest message in bytes; default 8 MiB
 	MaxStore   int64  // cap on the sum of the streams' max_bytes; 0: no cap beyond the disk
 	MinFree    uint64 // bytes that must be free in Dir at start; default 256 MiB

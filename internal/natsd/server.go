@@ -19,6 +19,8 @@ var (
 	ErrWrongKey = errors.New("wrong encryption key")
 	// ErrInUse means that another process works on the directory.
 	ErrInUse = errors.New("in use by another process")
+	// ErrStopped means that the server is down for now and tries again by itself.
+	ErrStopped = errors.New("the embedded NATS server is down and tries again")
 	// ErrUnrecovered means that a stream is on disk but cannot be read.
 	ErrUnrecovered = errors.New("stream cannot be recovered")
 )
@@ -38,8 +40,9 @@ type Server struct {
 	stop chan struct{}  // closed by Shutdown
 	done sync.WaitGroup // the healer
 
-	mu  sync.Mutex // guards srv
-	srv *server.Server
+	mu     sync.Mutex // guards what follows, and opts.Key
+	srv    *server.Server
+	closed bool
 }
 
 // Start runs the server and returns when it takes connections and all its streams are recovered.
@@ -66,6 +69,12 @@ func start(o *Options, lock *dirLock) (*Server, error) {
 	if free, err := freeBytes(o.Dir); err == nil && free < o.MinFree {
 		return nil, fmt.Errorf("cannot start the embedded NATS server: %d MB free in %s, at least %d MB are needed; free some space or choose another directory",
 			free>>20, o.Dir, o.MinFree>>20)
+	}
+	if err := finishRekey(o.Dir); err != nil {
+		return nil, err
+	}
+	if o.NextKey != "" && matches(o.Dir, o.NextKey) {
+		o.Key = o.NextKey
 	}
 	if err := checkKey(o.Dir, o.Key); err != nil {
 		return nil, err
@@ -159,11 +168,53 @@ func (s *Server) ClientURL() string {
 	return s.srv.ClientURL()
 }
 
+// Uses says whether the streams are under a key.
+func (s *Server) Uses(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opts.Key == key
+}
+
+// Rekey puts the streams under another key. The server stops for it and comes back on the same address with everything it had; clients connect again by themselves. After an error
+// that is no ErrStopped the former key is in effect and the server runs.
+func (s *Server) Rekey(key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errors.New("cannot change the encryption key: the embedded NATS server has ended")
+	}
+	if s.opts.Key == key {
+		return nil
+	}
+	s.srv.Shutdown()
+	s.srv.WaitForShutdown()
+	err := rekey(s.opts.Dir, s.opts.Key, key)
+	if err != nil && decided(s.opts.Dir) {
+		// Neither key opens all of the store until this is finished; the healer does that.
+		s.opts.Key = key
+		s.log.Errorf("%v", err)
+		s.log.full.Store(true)
+		return fmt.Errorf("%w: %w", ErrStopped, err)
+	}
+	if err == nil {
+		s.opts.Key = key
+	}
+	if down := s.serve(); down != nil {
+		s.log.Errorf("Cannot restart the embedded NATS server, will try again: %v", down)
+		s.log.full.Store(true)
+		return errors.Join(err, fmt.Errorf("%w: %w", ErrStopped, down))
+	}
+	return err
+}
+
 // Shutdown stops accepting clients, tells the connected ones to go, closes JetStream, and returns when all is on disk.
 func (s *Server) Shutdown() {
 	s.once.Do(func() {
 		close(s.stop)
 		s.done.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.closed = true
 		s.srv.LameDuckShutdown()
 		s.srv.Shutdown()
 		s.srv.WaitForShutdown()

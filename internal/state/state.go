@@ -89,6 +89,32 @@ func (d Dir) AllowList() string { return d.Path("allowlist.yaml") }
 // Secret is the path of the named secret.
 func (d Dir) Secret(name string) string { return d.Path("secrets", name) }
 
+// Next is where the key lies that shall replace the named secret.
+func (d Dir) Next(name string) string { return d.Secret(name) + ".next" }
+
+// GenerateNext makes a key that shall replace the named secret, unless one lies there.
+func (d Dir) GenerateNext(name string) error { return generate(d.Next(name)) }
+
+// Promote lets the next key take the place of the named secret, which is gone then.
+func (d Dir) Promote(name string) error {
+	err := os.Rename(d.Next(name), d.Secret(name))
+	if err == nil {
+		err = syncDir(filepath.Dir(d.Secret(name)))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot put the next key in place: %w", err)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
 // Secrets that an installation holds. Tokens and passwords are 64 hex digits, keys are 32 bytes as 64 hex digits.
 const (
 	SecretOTLPToken        = "otlp.token"
@@ -161,11 +187,20 @@ func generate(path string) error {
 		return fmt.Errorf("cannot generate a secret: %w", err)
 	}
 	// Written aside and renamed, so that a crash leaves no empty secret behind.
+	// Synced, since what is encrypted with it may be on disk sooner.
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(hex.EncodeToString(b[:])+"\n"), 0o600); err != nil {
-		return fmt.Errorf("cannot write secret: %w", err)
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString(hex.EncodeToString(b[:]) + "\n")
+		err = errors.Join(err, f.Sync(), f.Close())
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
 		return fmt.Errorf("cannot write secret: %w", err)
 	}
 	return nil

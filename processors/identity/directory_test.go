@@ -289,3 +289,16 @@ func TestConcurrently(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A tap that was given no tenant says "default": the collector's own default owns its events then.
+func TestDefaultTenant(t *testing.T) {
+	p := newTest(t, func(c *Config) { c.DefaultTenant = "acme" })
+	for named, want := range map[string]string{"": "acme", event.DefaultTenant: "acme", "acme": "acme", "globex": "globex"} {
+		e := httpCall("")
+		e.Tenant = named
+		got := one(t, p, e)
+		if _, mismatch := got.Signals[SignalTenantMismatch]; got.Tenant != want || mismatch {
+			t.Errorf("%q: tenant %s, want %s; mismatch %v", named, got.Tenant, want, mismatch)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpsiem/mcpsiem/internal/event"
 	ident "github.com/mcpsiem/mcpsiem/internal/identity"
 )
 
@@ -69,9 +70,9 @@ func (b *bindings) binding(v *view) (tenant string, contradicted bool) {
 	return tenant, contradicted
 }
 
-// named is the tenant that the event names. The default is what a sender says that has none configured.
+// named is the tenant that the event names. event.DefaultTenant is what a sender says that has none configured, whatever the collector's default is.
 func (b *bindings) named(v *view) string {
-	if v.tenant == b.deflt {
+	if v.tenant == b.deflt || v.tenant == event.DefaultTenant {
 		return ""
 	}
 	return ident.Clean(v.tenant)

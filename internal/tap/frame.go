@@ -50,7 +50,13 @@ type Stream interface {
 	// Lost records n frames, or bytes that could not be framed, that passed without being captured.
 	Lost(direction string, frames int)
 	// Close ends the stream: open requests are recorded as unanswered, a stdio server's exit with its code.
-	Close(exit *int)
+	Close(exit *Exit)
+}
+
+// Exit says how a stdio server ended.
+type Exit struct {
+	Code       int
+	ClientLeft bool // the client had closed the server's stdin before: nobody waits for the answers that did not come
 }
 
 // StreamInfo says what a stream taps.

@@ -40,6 +40,7 @@ type call struct {
 	deadline time.Time
 	standing bool   // no timeout applies: a subscription, a blocking tasks/result
 	mismatch bool   // its headers contradict its body
+	broken   string // how the HTTP stream broke that should have brought its answer
 	round    string // key under which a further round of the call would be found, without a requestState
 	task     string // hash of the task that it names
 	initInfo mcp.Implementation

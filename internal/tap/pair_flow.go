@@ -504,6 +504,9 @@ func (d *decoder) cancelled(fc *frameContext, m *mcp.Message, sess *session, toS
 
 // closeCall records that a call ends without an answer: a response event without content.
 func (d *decoder) closeCall(c *call, outcome, errType string, at time.Time) {
+	if errType == "stream_closed" && c.broken != "" { // and no other stream brought the answer
+		outcome, errType = event.OutcomeTransportError, c.broken
+	}
 	if d.unseen(c, errType) {
 		d.synthesize(&c.req, "", notCaptured, at)
 	} else {
@@ -525,7 +528,7 @@ const notCaptured = "not_captured"
 // unseen says that a call that seems to have had no answer was open while something was lost.
 func (d *decoder) unseen(c *call, errType string) bool {
 	switch errType {
-	case "timeout", "pairing_evicted", "stream_closed", "server_exit":
+	case "timeout", "pairing_evicted", "stream_closed", "server_exit", "reset":
 		return c.req.TapSeq < d.lostTo && !c.standing
 	}
 	return false
@@ -631,8 +634,11 @@ func (d *decoder) transportError(s *stream, st *streamState, class string, f *Fr
 			n++
 			final := !broken || c.req.Era == mcp.EraModern || c.key.session == ""
 			record(c, final)
-			if final {
+			switch {
+			case final:
 				d.forget(fc.x, c)
+			case class != "client_closed":
+				c.broken = class
 			}
 		}
 	}
@@ -642,12 +648,12 @@ func (d *decoder) transportError(s *stream, st *streamState, class string, f *Fr
 }
 
 // closeStream ends a stream: what is open is recorded as unanswered, then a stdio server's exit.
-func (d *decoder) closeStream(s *stream, st *streamState, exit *int, at time.Time) {
+func (d *decoder) closeStream(s *stream, st *streamState, exit *Exit, at time.Time) {
 	if st.closed {
 		return
 	}
 	outcome, errType := event.OutcomeCancelled, "stream_closed"
-	if exit != nil && *exit != 0 {
+	if exit != nil && (exit.Code != 0 || !exit.ClientLeft) {
 		outcome, errType = event.OutcomeTransportError, "server_exit"
 	}
 	d.calls.each(func(c *call) {
@@ -678,7 +684,7 @@ func (d *decoder) closeStream(s *stream, st *streamState, exit *int, at time.Tim
 	if exit != nil {
 		d.ev = event.Event{Fields: st.base, Name: event.NameServerExit, Time: at.UnixNano()}
 		ev := &d.ev
-		ev.Kind, ev.Capture, ev.ExitCode = event.KindRecord, event.CaptureAbsent, int64(*exit)
+		ev.Kind, ev.Capture, ev.ExitCode = event.KindRecord, event.CaptureAbsent, int64(exit.Code)
 		fc := frameContext{s: s, st: st, sess: st.proc}
 		d.claims(&fc)
 		d.converse(st, st.proc, ev)

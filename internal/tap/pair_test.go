@@ -47,7 +47,7 @@ func (p *script) frame(dir, data string, h []*HTTP) *script {
 }
 
 // end closes the stream and returns its events.
-func (p *script) end(exit *int) []event.Event {
+func (p *script) end(exit *Exit) []event.Event {
 	p.t.Helper()
 	p.at = p.tick()
 	p.st.Close(exit)
@@ -68,7 +68,7 @@ func line(e event.Event) string {
 	return s
 }
 
-func (p *script) want(exit *int, want ...string) []event.Event {
+func (p *script) want(exit *Exit, want ...string) []event.Event {
 	p.t.Helper()
 	ev := p.end(exit)
 	var got []string
@@ -210,12 +210,18 @@ func TestPairingStdio(t *testing.T) {
 }
 
 func TestServerExit(t *testing.T) {
-	code := -9
 	p := newScript(t, event.TransportStdio)
 	p.c(req("1", "ping", ""))
-	ev := p.want(&code, "request ping", "response ping transport_error server_exit", "server.exit")
+	ev := p.want(&Exit{Code: -9}, "request ping", "response ping transport_error server_exit", "server.exit")
 	if ev[2].ExitCode != -9 || ev[1].Capture != "absent" || ev[1].ExchangeID != ev[0].ID || ev[1].DurationNanos <= 0 || ev[1].Direction != sc {
 		t.Errorf("%+v", ev[1:])
+	}
+	for exit, response := range map[Exit]string{
+		{}:                          "response ping transport_error server_exit", // in good order, but it owed an answer
+		{ClientLeft: true}:          "response ping cancelled stream_closed",     // which nobody waits for here
+		{Code: 1, ClientLeft: true}: "response ping transport_error server_exit",
+	} {
+		newScript(t, event.TransportStdio).c(req("1", "ping", "")).want(&exit, "request ping", response, "server.exit")
 	}
 }
 
@@ -461,14 +467,18 @@ func TestTransportErrors(t *testing.T) {
 		c(req("3", "tools/list", `{`+modernMeta+`}`), three)
 	fail("client_closed", three, 0)
 	fail("connection_refused", httpx(4, "", ""), 0)
+	four := httpx(6, "S", "2025-06-18")
+	p.c(req("4", "ping", ""), four)
+	fail("reset", four, 0) // and here none does
 	fail("http_status", httpx(5, "", ""), 401)
 	ev := p.want(nil, "request ping", "transport.error ping transport_error http_status", "request ping", "transport.error ping reset", "response ping ok",
-		"request tools/list header_missing", "transport.error tools/list cancelled client_closed", "transport.error connection_refused", "transport.error http_status")
+		"request tools/list header_missing", "transport.error tools/list cancelled client_closed", "transport.error connection_refused",
+		"request ping", "transport.error ping reset", "transport.error http_status", "response ping transport_error reset")
 	if e := ev[1]; e.ExchangeID != ev[0].ID || e.HTTPStatus != 502 || e.Kind != event.KindRecord || e.Body != "" || e.Capture != "absent" {
 		t.Errorf("%+v", e)
 	}
-	if ev[8].AuthDecision != "unauthenticated" {
-		t.Errorf("decision %q", ev[8].AuthDecision)
+	if ev[10].AuthDecision != "unauthenticated" {
+		t.Errorf("decision %q", ev[10].AuthDecision)
 	}
 }
 

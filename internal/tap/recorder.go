@@ -236,7 +236,7 @@ func (s *stream) Lost(_ string, frames int) {
 	}
 }
 
-func (s *stream) Close(exit *int) {
+func (s *stream) Close(exit *Exit) {
 	s.r.q.put(item{op: opClose, s: s, exit: exit, at: time.Now()})
 }
 

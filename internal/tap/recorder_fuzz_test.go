@@ -57,8 +57,7 @@ func FuzzStreamFrame(f *testing.F) {
 				break
 			}
 		}
-		one := 1
-		d.handle(&item{op: opClose, s: s, exit: &one, at: at0})
+		d.handle(&item{op: opClose, s: s, exit: &Exit{Code: 1}, at: at0})
 		if len(d.calls.byKey) != 0 || d.calls.open.Len()+d.calls.standing.Len()+d.calls.late.Len() != 0 || len(d.calls.byToken) != 0 {
 			t.Fatal("a closed stream left calls behind")
 		}

@@ -22,7 +22,7 @@ type item struct {
 	text string
 	n    uint64
 	at   time.Time
-	exit *int
+	exit *Exit
 	size int64
 	lost int64 // events lost between the item before and this one
 }

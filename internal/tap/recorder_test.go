@@ -197,8 +197,7 @@ func TestRecordsACall(t *testing.T) {
 		f.At = at0.Add(time.Duration(i) * time.Second)
 		st.Frame(f)
 	}
-	zero := 0
-	st.Close(&zero)
+	st.Close(&Exit{ClientLeft: true})
 	mustShutdown(t, r)
 	ev := s.all()
 	var names []string

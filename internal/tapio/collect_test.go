@@ -18,7 +18,7 @@ type collector struct {
 	gone    []uint64
 	lost    map[string]int
 	closed  bool
-	exit    *int
+	exit    *tap.Exit
 	changed chan struct{}
 }
 
@@ -65,7 +65,7 @@ func (c *collector) Lost(direction string, n int) {
 	c.note()
 }
 
-func (c *collector) Close(exit *int) {
+func (c *collector) Close(exit *tap.Exit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed, c.exit = true, exit

@@ -158,7 +158,7 @@ func (nowhere) Frame(tap.Frame)                  {}
 func (nowhere) TransportError(string, tap.Frame) {}
 func (nowhere) ClientGone(uint64, time.Time)     {}
 func (nowhere) Lost(string, int)                 {}
-func (nowhere) Close(*int)                       {}
+func (nowhere) Close(*tap.Exit)                  {}
 func (p *Proxy) after(x *exchange, f func())     { p.queue.put(piece{do: f}) }
 func (p *Proxy) finish(b *body, o op)            { p.queue.put(piece{body: b, op: o, at: time.Now()}) }
 func (p *Proxy) fail(x *exchange, class string)  { p.after(x, func() { x.fail(class, tap.Frame{}) }) }

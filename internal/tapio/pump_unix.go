@@ -4,6 +4,7 @@ package tapio
 
 import (
 	"errors"
+	"io"
 	"os"
 	"time"
 
@@ -22,7 +23,7 @@ var errGone = errors.New("the reader is gone")
 //
 // It waits with poll(2) rather than in read(2) for two reasons: it notices at once when the reader of dst is gone, as the
 // writer of src would without a tap; and stop (an fd that hangs up) can end it, after which it forwards what src holds at
-// that moment, drain bytes at most, and returns. It leaves closing to the caller.
+// that moment, drain bytes at most, and returns. It leaves closing to the caller. The error is io.EOF where src ended.
 func pump(dst, src, stop, drain int, box *mailbox, w way) error {
 	buf := make([]byte, pumpBuffer)
 	fds := []unix.PollFd{
@@ -61,7 +62,7 @@ func pump(dst, src, stop, drain int, box *mailbox, w way) error {
 		case err != nil:
 			return os.NewSyscallError("read", err)
 		case n == 0:
-			return nil
+			return io.EOF
 		}
 		if timeout == 0 {
 			drain -= n

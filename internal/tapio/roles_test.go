@@ -27,7 +27,7 @@ type report struct {
 	Frames []tap.Frame
 	Lost   map[string]int
 	Closed bool
-	Exit   *int
+	Exit   *tap.Exit
 }
 
 // playRole runs the test binary as a tap around its arguments, or as a server.

@@ -172,7 +172,7 @@ func TestConversations(t *testing.T) {
 				if wantSignal != 0 {
 					want = -int(wantSignal)
 				}
-				if !r.Closed || r.Exit == nil || *r.Exit != want {
+				if !r.Closed || r.Exit == nil || r.Exit.Code != want {
 					t.Fatalf("%s: closed %v with %v, want %d", role, r.Closed, r.Exit, want)
 				}
 				if len(r.Lost) > 0 {
@@ -419,6 +419,22 @@ func TestBackPressure(t *testing.T) {
 func readable(p *proc) bool {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(p.out.Fd()), Events: unix.POLLIN}}, 0)
 	return err == nil && n > 0
+}
+
+// TestWhoLeft: an exit that the client asked for, by closing stdin, is told from one that it did not.
+func TestWhoLeft(t *testing.T) {
+	for role, closes := range map[string]bool{"line;exit 0": false, "echo": true} {
+		p := spawn(t, true, role, false)
+		io.WriteString(p.in, "a line\n")
+		if closes {
+			p.in.Close()
+		}
+		out, _ := io.ReadAll(p.out)
+		p.end(t, out)
+		if r := p.recorded(t); r.Exit == nil || r.Exit.ClientLeft != closes {
+			t.Errorf("%s: %+v", role, r.Exit)
+		}
+	}
 }
 
 // TestServerGoneClientStalled: the server exits with output undelivered, the client does not read and asks for an end.

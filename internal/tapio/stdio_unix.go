@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,8 +40,10 @@ func (s *Stdio) Run() (Exit, error) {
 
 	box := newMailbox(s.Buffer)
 	var pumps sync.WaitGroup
+	var clientLeft atomic.Bool // the client closed its end, or is gone
 	pumps.Go(func() {
-		_ = pump(int(ends.toServer.Fd()), int(s.In.Fd()), int(ends.stopped.Fd()), 0, box, up)
+		err := pump(int(ends.toServer.Fd()), int(s.In.Fd()), int(ends.stopped.Fd()), 0, box, up)
+		clientLeft.Store(errors.Is(err, io.EOF))
 		// Whichever end closed, the other one learns it now, as it would without a tap.
 		ends.toServer.Close()
 		s.In.Close()
@@ -78,8 +82,7 @@ func (s *Stdio) Run() (Exit, error) {
 	select {
 	case stream := <-opened:
 		if stream != nil {
-			status := exit.status()
-			stream.Close(&status)
+			stream.Close(&tap.Exit{Code: exit.status(), ClientLeft: clientLeft.Load()})
 		}
 	case <-ctx.Done():
 		s.Warn(errors.New("not everything could be recorded before the end"))

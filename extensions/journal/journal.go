@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,8 +91,9 @@ type failure struct {
 }
 
 type journal struct {
-	cfg *Config
-	log *zap.Logger
+	cfg     *Config
+	log     *zap.Logger
+	version string // of the program
 
 	nc   *nats.Conn
 	js   jetstream.JetStream
@@ -101,6 +103,7 @@ type journal struct {
 
 	mu      sync.Mutex
 	config  string // hash of the effective configuration
+	roles   string // what the process does by it
 	queue   []audit.Record
 	lost    int
 	failing map[string]*failure
@@ -109,7 +112,7 @@ type journal struct {
 }
 
 func newJournal(set extension.Settings, cfg *Config) *journal {
-	return &journal{cfg: cfg, log: set.Logger, wake: make(chan struct{}, 1), failing: map[string]*failure{}, last: remembered{Files: map[string]string{}}}
+	return &journal{cfg: cfg, log: set.Logger, version: set.BuildInfo.Version, wake: make(chan struct{}, 1), failing: map[string]*failure{}, last: remembered{Files: map[string]string{}}}
 }
 
 func (j *journal) Start(ctx context.Context, _ component.Host) error {
@@ -156,7 +159,7 @@ func (j *journal) NotifyConfig(_ context.Context, conf *confmap.Conf) error {
 	}
 	h := sha256.Sum256(b)
 	j.mu.Lock()
-	j.config = hex.EncodeToString(h[:])
+	j.config, j.roles = hex.EncodeToString(h[:]), strings.Join(roles(conf.ToStringMap()), " ")
 	j.mu.Unlock()
 	return nil
 }
@@ -165,7 +168,7 @@ func (j *journal) NotifyConfig(_ context.Context, conf *confmap.Conf) error {
 func (j *journal) Ready() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	d := map[string]string{"config_sha256": j.config}
+	d := map[string]string{"config_sha256": j.config, "roles": j.roles, "version": j.version}
 	if j.last.Running {
 		d["unclean"] = "true"
 	}
@@ -184,7 +187,7 @@ func (j *journal) NotReady() error {
 	defer j.mu.Unlock()
 	if !j.stopped && j.last.Running {
 		j.stopped = true
-		j.add(audit.Record{Action: audit.PipelineStop, Target: "pipeline", Details: map[string]string{"config_sha256": j.config}})
+		j.add(audit.Record{Action: audit.PipelineStop, Target: "pipeline", Details: map[string]string{"config_sha256": j.config, "roles": j.roles, "version": j.version}})
 		j.last.Running = false
 		j.save()
 	}

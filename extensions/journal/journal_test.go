@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +59,9 @@ func (x *site) start(config map[string]any) *journal {
 	if err := j.Start(context.Background(), componenttest.NewNopHost()); err != nil {
 		x.t.Fatal(err)
 	}
-	_ = j.NotifyConfig(context.Background(), confmap.NewFromStringMap(config))
+	conf := map[string]any{"service": map[string]any{"pipelines": map[string]any{"logs": map[string]any{"processors": []any{"inspect"}, "exporters": []any{"jetstream/events", "elastic"}}}}}
+	maps.Copy(conf, config)
+	_ = j.NotifyConfig(context.Background(), confmap.NewFromStringMap(conf))
 	_ = j.Ready()
 	return j
 }
@@ -86,6 +89,9 @@ func (x *site) records(want ...string) {
 			var e event.Event
 			event.Decode(ld.ResourceLogs().At(0).Resource(), ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0), &e)
 			have = append(have, e.AuditAction+" "+e.AuditTarget+" "+e.AuditDetails["unclean"])
+			if strings.HasPrefix(e.AuditAction, "pipeline.st") && (e.AuditDetails["roles"] != "enrich export" || e.AuditDetails["version"] == "") {
+				x.t.Errorf("%s says of its process %v", e.AuditAction, e.AuditDetails)
+			}
 			if e.PrincipalKind != "service" || strings.Contains(e.AuditDetails["config_sha256"], "secret") {
 				x.t.Errorf("%+v", e)
 			}

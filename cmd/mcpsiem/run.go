@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpsiem/mcpsiem/internal/distro"
+	"github.com/mcpsiem/mcpsiem/internal/setup"
 	"github.com/mcpsiem/mcpsiem/internal/state"
 )
 
@@ -44,31 +45,35 @@ func newValidate() *cobra.Command {
 	var files []string
 	var stateDir string
 	c := &cobra.Command{
-		Use:     "validate --config FILE",
+		Use:     "validate --config FILE | --state DIR",
 		GroupID: "mend",
 		Short:   "Check a configuration without running it",
 		Long: `Check a configuration: unknown keys and components, wrong values, pipelines that do not fit together; and what the Collector
 would accept but mcpsiem does not, because it loses or leaks data: a batch processor, an in-memory exporter queue, a file
 receiver without retries, unredacted content on its way to a store. Each error names file and line. Exit code 2 if there are any.
 
-With --state DIR the sinks.yaml of that state folder is checked, each sink by the rules of its exporter: what ` + "`mcpsiem up`" + ` does before it
-starts anything.`,
-		Example: "  mcpsiem validate --config deploy/config/enrich.yaml\n  mcpsiem validate --state ~/.local/share/mcpsiem",
+With --state DIR the operator's files of that state folder are checked instead, as ` + "`mcpsiem up`" + ` does before it starts anything: sinks.yaml by the
+rules of each exporter, site.yaml over the generated configuration, retention.yaml.`,
+		Example: "  mcpsiem validate --config deploy/config/enrich.yaml\n  mcpsiem validate --state ~/.local/state/mcpsiem",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if stateDir != "" {
-				file := state.Dir(stateDir).Sinks()
-				list, err := distro.CheckSinks(c.Context(), file)
+				there, err := setup.Check(c.Context(), state.Dir(stateDir))
 				if err != nil {
 					return withCode(exitUsage, err)
 				}
-				fmt.Fprintf(c.OutOrStdout(), "%s: ok, %d sinks\n", file, len(list))
+				for _, f := range there {
+					fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", f)
+				}
+				if len(there) == 0 {
+					fmt.Fprintf(c.OutOrStdout(), "%s: ok, no sinks.yaml, site.yaml or retention.yaml\n", stateDir)
+				}
 				if len(files) == 0 {
 					return nil
 				}
 			}
 			if len(files) == 0 {
-				return withCode(exitUsage, fmt.Errorf("which configuration? give --config FILE, or --state DIR for its sinks.yaml"))
+				return withCode(exitUsage, fmt.Errorf("which configuration? give --config FILE, or --state DIR for the files in a state folder"))
 			}
 			if err := distro.Validate(c.Context(), files); err != nil {
 				return withCode(exitUsage, err)
@@ -77,7 +82,7 @@ starts anything.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&stateDir, "state", "", "check the sinks.yaml of this state folder `DIR`")
+	c.Flags().StringVar(&stateDir, "state", "", "check the operator's files of this state folder `DIR`")
 	c.Flags().StringArrayVarP(&files, "config", "c", nil, "configuration `FILE`; may be given more than once")
 	_ = c.MarkFlagFilename("config", "yaml", "yml")
 	return c

@@ -115,6 +115,14 @@ func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 	if _, err := distro.CheckSinks(ctx, d.Sinks()); err != nil {
 		return withCode(exitUsage, err)
 	}
+	// A fault of the operator's is told before anything is fetched or started.
+	planned := e
+	planned.NATS = "nats://" + e.NATS
+	if config, err := writeConfig(d, planned, o.follow); err != nil {
+		return err
+	} else if err := distro.Validate(ctx, append(config, o.configs...)); err != nil {
+		return withCode(exitUsage, err)
+	}
 	lib, err := chdb.Ensure(ctx, chdb.EnsureOptions{Progress: os.Stderr})
 	if err != nil {
 		return err

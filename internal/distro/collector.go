@@ -57,19 +57,16 @@ func New(files []string) (*otelcol.Collector, error) {
 // Validate returns what is wrong with a configuration, each with file and line where they can be told: what the Collector
 // refuses, and what Guard does.
 func Validate(ctx context.Context, files []string) error {
-	for _, f := range files {
-		if _, err := os.Stat(f); err != nil {
-			return fmt.Errorf("cannot read configuration: %w", err)
-		}
+	if err := readable(files); err != nil {
+		return err
 	}
-	last := files[len(files)-1]
 	r, err := confmap.NewResolver(resolver(files))
 	if err != nil {
 		return err
 	}
 	conf, err := r.Resolve(ctx)
 	if err != nil {
-		return Explain(last, err)
+		return explain(files, err)
 	}
 	defer r.Shutdown(ctx)
 	var errs []error
@@ -84,19 +81,15 @@ func Validate(ctx context.Context, files []string) error {
 		return err
 	}
 	if err := col.DryRun(ctx); err != nil {
-		return Explain(last, err)
+		return explain(files, err)
 	}
 	return nil
 }
 
-// at puts the place of a problem before it: the last file that holds the path whole.
+// at puts the place of a problem before it.
 func at(files []string, p Problem) error {
-	for i := len(files) - 1; i >= 0; i-- {
-		if line := Locate(files[i], p.Path); line > 0 {
-			return fmt.Errorf("%s:%d: %w", files[i], line, p)
-		}
-	}
-	return p
+	where := locate(files, strings.Split(p.Path, "::")...)
+	return fmt.Errorf("%s: %w", where, p)
 }
 
 // Run checks the configuration and runs a Collector until ctx ends or it fails. started is called once it runs.

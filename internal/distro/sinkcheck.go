@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
 	"go.opentelemetry.io/collector/confmap/xconfmap"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
 // CheckSinks reads sinks.yaml and checks each sink's settings as its exporter will. Errors name file and line, all of them at once.
@@ -125,7 +125,7 @@ func (s Sink) lineOf(text string) int {
 	for _, t := range texts {
 		found := 0
 		n := conf
-		for _, word := range strings.FieldsFunc(t, func(r rune) bool { return strings.ContainsRune(".:[] ", r) }) {
+		for _, word := range words(t) {
 			i := keyIndex(n, word)
 			if i < 0 {
 				break

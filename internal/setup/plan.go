@@ -261,6 +261,29 @@ func retentionFile(preset string) ([]byte, error) {
 	return nil, fmt.Errorf("there is no retention preset %q; there are %s", preset, strings.Join(names, ", "))
 }
 
+// Check checks the operator's files that are in a state folder, as `mcpsiem up` does before it starts anything. It returns which there are.
+func Check(ctx context.Context, d state.Dir) (files []string, err error) {
+	if _, err := os.Stat(string(d)); err != nil {
+		return nil, fmt.Errorf("cannot read the state folder: %w", err)
+	}
+	if _, err := distro.CheckSinks(ctx, d.Sinks()); err != nil {
+		return nil, err
+	}
+	var p Plan
+	for _, path := range []string{d.Sinks(), Site(d), d.Retention()} {
+		b, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.add(path, b, false)
+		files = append(files, path)
+	}
+	return files, p.check(ctx, d)
+}
+
 // check renders what `mcpsiem up` would run with the plan's files, in a folder of its own, and checks that.
 func (p *Plan) check(ctx context.Context, d state.Dir) error {
 	tmp, err := os.MkdirTemp("", "mcpsiem-init-")

@@ -284,6 +284,9 @@ func turn(r *risen, before, now *facts) {
 	if now.ReadOnly == tooldef.Yes && acts(now) && !acts(before) && now.Act != tooldef.Executes {
 		note("says read-only and acts")
 	}
+	if now.ReadOnly == tooldef.Yes && before.ReadOnly != tooldef.Yes && before.Act == tooldef.Destroys && now.Act == tooldef.Destroys {
+		note("hides that it destroys")
+	}
 	if took(tooldef.TakesCommand, before, now) {
 		note("takes commands")
 	}

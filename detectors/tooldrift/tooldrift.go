@@ -48,7 +48,7 @@ func (c *Config) Validate() error {
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "tool_definition_drift",
-	Version:    "3.0.0",
+	Version:    "3.1.0",
 	Title:      "Tool definition changed",
 	Severity:   engine.Low,
 	Confidence: 0.9,
@@ -64,11 +64,11 @@ var Definition = engine.Define(engine.Spec{
 		"| high | a new tool has such instructions, more than any earlier list of the server; a changed definition shows a content signal that speaks of hiding, stealing or running code, or is taken for poisoned by the text scorer; it gains a capability (executes, sends outside, destroys) " +
 		"and shows it by a new argument for commands, addresses or recipients, by its verb or by its hints; a new tool executes or destroys on a server none of whose tools wrote, sent, executed or destroyed anything |\n" +
 		"| medium | another content signal of steering rose; a new tool brings a dangerous capability that no tool of the server had; a tool that said it only reads does so no longer, or begins to destroy; a changed definition says that it only reads while its verb " +
-		"or arguments say otherwise |\n" +
+		"or arguments say otherwise, or that it only reads where it always destroyed |\n" +
 		"| low | any other change of a definition, however long; new tools; one name for several different definitions in one list, which is no change but lets one tool stand in for another |\n" +
 		"| informational | a definition that the server had listed before came back (once for each); tools that are no longer listed; the same definition twice in one list |\n\n" +
 		"A definition that was approved before it was listed is not raised at all. Where definitions carry no signals and capabilities of their own, those of the whole list are compared.",
-	Tuning: "`new_tools: false` leaves new tools out. `learn` (default 10m) is how long a server's first lists may add tools silently. `gone_after` (7 days). `poison_threshold` (0.5) is the score of the signals injection, hidden_text and " +
+	Tuning: "`new_tools: false` leaves new tools out. `learn` (default 10m) is how long a server's first lists may add tools silently; a list that repeats tools to the conversation that got the one before it may not. `gone_after` (7 days). `poison_threshold` (0.5) is the score of the signals injection, hidden_text and " +
 		"exfil_link, `rise` (0.2) by how much the other signals must exceed earlier definitions; `growth` (60 tokens) from when a longer definition is called rewritten. To see every change, alert on low; to allow only what somebody looked at, " +
 		"see unapproved_server.",
 	Gaps: "What the definition was before the first list seen. A change of a few words that no content signal recognises is low, whether it corrects a typo or turns the meaning round: one that inverts a default or adds a harmless-looking parameter looks like " +
@@ -108,6 +108,7 @@ type state struct {
 	Signals map[string]float64 `json:"signals,omitempty"` // highest scores of the watched signals in any list
 	Caps    []string           `json:"caps,omitempty"`    // dangerous capabilities that any list showed
 	Acts    bool               `json:"acts,omitempty"`    // a tool wrote, sent, executed, destroyed or spent
+	Conv    string             `json:"conv,omitempty"`    // the conversation of the latest list
 
 	Approved map[string][]string `json:"approved,omitempty"` // definitions that somebody approved, by nameKey
 }
@@ -169,7 +170,7 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 		s.Since = c.Now
 	}
 	s.Last = max(s.Last, c.Now)
-	learning := c.Now-s.First <= int64(d.conf.Learn)
+	learning := c.Now-s.First <= int64(d.conf.Learn) && !s.again(e)
 	known := len(s.Tools) > 0 // before this list
 	list := d.learn(e, s, known)
 
@@ -242,6 +243,17 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	}
 	d.raiseCollisions(c, e, twice)
 	d.raiseGone(c, e, s)
+}
+
+// again says that the conversation that got the latest list gets one that repeats tools of it: no further page, and no other user's list.
+func (s *state) again(e *event.Event) bool {
+	conv := ""
+	if e.ConversationID != "" {
+		conv = event.SourceID(e.ConversationID)[:16]
+	}
+	same := conv != "" && conv == s.Conv
+	s.Conv = conv
+	return same && slices.ContainsFunc(e.ToolDefs, func(t event.ToolDef) bool { return s.Tools[nameKey(t.Name)] != nil })
 }
 
 // short is as much of a definition's hash as is remembered.

@@ -24,6 +24,8 @@ type Config struct {
 	Window time.Duration `mapstructure:"window"`
 	// Values is how many different sensitive values of results must leave within the window, in however many calls.
 	Values int `mapstructure:"values"`
+	// Bulk is how many sensitive values of one result make a call that takes them along one of bulk, where its destination is not known for Learn.
+	Bulk int `mapstructure:"bulk"`
 	// Learn is how long a principal's destinations are learned before another one is new.
 	Learn time.Duration `mapstructure:"learn"`
 	// Repeat is after how long the same way is raised again.
@@ -53,7 +55,7 @@ const (
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "content_taint",
-	Version:    "1.0.0",
+	Version:    "1.1.0",
 	Title:      "Content of a result leaves with another tool",
 	Severity:   engine.Low,
 	Confidence: 0.5,
@@ -65,10 +67,10 @@ var Definition = engine.Define(engine.Spec{
 	Fires: "When a call takes content outside that stood in an earlier result of the same principal:\n\n" +
 		"| severity | what |\n|---|---|\n" +
 		"| high | a credential from a result of another server; or content in disguise: encoded, or as a part of an address |\n" +
-		"| medium | a credential from a result of the same server, to a destination; at least `values` different sensitive values from results within `window`, in one call or many, or a substantial part of a private result, to a destination that is new for the principal |\n" +
+		"| medium | a credential from a result of the same server, to a destination; at least `values` different sensitive values from results within `window`, in one call or many, or a substantial part of a private result, to a destination that is new for the principal; at least `bulk` sensitive values of one result in one call, to a destination that it has not used for `learn`; a principal's own mail domain is neither |\n" +
 		"| low | `values` sensitive values to a known destination or to none that is seen |\n\n" +
 		"A destination is new if the principal had used others for `learn` before it came up. Each way at most once in `repeat`.",
-	Tuning: "`window` (default 2h), `values` (8), `learn` (7 days), `repeat` (24h), `ignore_destinations` for what is inside. Moving content is what agents are for; that is why ordinary moves are low at most.",
+	Tuning: "`window` (default 2h), `values` (8), `bulk` (20), `learn` (7 days), `repeat` (24h), `ignore_destinations` for what is inside. Moving content is what agents are for; that is why ordinary moves are low at most.",
 	Gaps: "Of a message at most 64 samples exist: a single value out of a result with many may not be among them. Translation, summaries, images, encryption, ROT13, values cut within a word over several calls. Fingerprints of two rotation periods (a week) do not compare. " +
 		"Answers of the model itself are not MCP.",
 	FalsePositives: "Deployments that pass keys from a vault to a service; new partners; support that writes to customers from a new mail domain.",
@@ -86,7 +88,7 @@ var Definition = engine.Define(engine.Spec{
 		"SAFE-MCP 2026-02-01 SAFE-T1911 Parameter Exfiltration",
 		"SAFE-MCP 2026-02-01 SAFE-T1913 HTTP POST Exfil",
 	},
-}, Config{Window: 2 * time.Hour, Values: 8, Learn: 7 * 24 * time.Hour, Repeat: 24 * time.Hour}, func(c Config) (engine.Detector[state], error) {
+}, Config{Window: 2 * time.Hour, Values: 8, Bulk: 20, Learn: 7 * 24 * time.Hour, Repeat: 24 * time.Hour}, func(c Config) (engine.Detector[state], error) {
 	return &detector{c}, nil
 })
 
@@ -115,6 +117,7 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 		s.Memory.Note(e, flow.StepOf(c, e), flow.Of(e), since, maxSources)
 		return
 	}
+	strange := len(e.Destinations) > 0 && !s.Known.All(e.Destinations, c.Now-int64(d.conf.Learn), maxKnown) && !own(e)
 	fresh := s.Known.Learn(e.Destinations, c.Now, int64(d.conf.Learn), int64(d.conf.Repeat), maxKnown)
 	if len(e.Fingerprints) == 0 || flow.Inside(d.conf.IgnoreDestinations, e) {
 		return
@@ -146,8 +149,10 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 		severity, how = engine.High, "a credential"
 	case secret && len(e.Destinations) > 0:
 		severity, how = engine.Medium, "a credential"
-	case fresh != "" && (len(s.Sent) >= d.conf.Values || o.Runs >= 3 && src.Personal):
+	case fresh != "" && !own(e) && (len(s.Sent) >= d.conf.Values || o.Runs >= 3 && src.Personal):
 		severity, how = engine.Medium, "to a new destination"
+	case strange && o.Values >= d.conf.Bulk:
+		severity, how = engine.Medium, "in bulk"
 	case len(s.Sent) >= d.conf.Values:
 		severity, how = engine.Low, "many values"
 	default:
@@ -178,7 +183,7 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 
 var titles = map[string]string{
 	"encoded": "Content of a result leaves encoded", "in an address": "Content of a result leaves in an address", "in a host name": "Content of a result leaves in a host name",
-	"a credential": "Credential from a result leaves with another tool", "to a new destination": "Content of a result goes to a new destination",
+	"a credential": "Credential from a result leaves with another tool", "in bulk": "Records of a result leave in bulk", "to a new destination": "Content of a result goes to a new destination",
 }
 
 func confidence(severity string) float64 {
@@ -189,6 +194,12 @@ func confidence(severity string) float64 {
 }
 
 // hasSecret says that the arguments hold a credential.
+// own says that a call leads only to the mail domain of who makes it.
+func own(e *event.Event) bool {
+	_, domain, ok := strings.Cut(e.PrincipalID, "@")
+	return ok && domain != "" && !slices.ContainsFunc(e.Destinations, func(n string) bool { return !strings.EqualFold(n, domain) })
+}
+
 func hasSecret(e *event.Event) bool { return slices.ContainsFunc(e.DataClasses, content.IsSecret) }
 
 // sent adds the sensitive values of remembered results among the samples.

@@ -29,3 +29,13 @@ func (k *Known) Learn(destinations []string, now, learn, recent int64, limit int
 	}
 	return fresh
 }
+
+// All says that each of the destinations, of which there is at least one, came up before a time. limit is that of Learn.
+func (k *Known) All(destinations []string, before int64, limit int) bool {
+	for _, n := range destinations {
+		if at, ok := k.At.Get(generation.Hash(n), limit); !ok || at > before {
+			return false
+		}
+	}
+	return len(destinations) > 0
+}

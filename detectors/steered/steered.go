@@ -10,6 +10,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/detectors/content"
 	"github.com/mcpsiem/mcpsiem/detectors/engine"
 	"github.com/mcpsiem/mcpsiem/detectors/flow"
+	"github.com/mcpsiem/mcpsiem/detectors/generation"
 	"github.com/mcpsiem/mcpsiem/detectors/taint"
 	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/shingle"
@@ -38,29 +39,32 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-const maxOrders = 4
+const (
+	maxOrders = 8
+	maxElse   = 64 // calls of other conversations after which content is forgotten
+)
 
 // Definition registers the detector.
 var Definition = engine.Define(engine.Spec{
 	ID:         "steered_call",
-	Version:    "1.0.0",
+	Version:    "2.0.0",
 	Title:      "Tool used after content told the model to",
 	Severity:   engine.Medium,
 	Confidence: 0.5,
-	Key:        engine.KeyConversation,
+	Key:        engine.KeyPrincipal,
 	MaxKeys:    32768,
 	TTL:        2 * time.Hour,
-	Sees: "Results of tools, resources and prompts with a score of orders to the model, keyed hashes of the names in them that look like a tool's (snake_case), and the sensitive values and identifiers in them; and the calls of the same conversation that follow, " +
-		"with the capabilities of their tools.",
-	Fires: "When one of the next `calls` calls within `window` uses a tool that sends, destroys, executes or spends.\n\n" +
+	Sees: "Results of tools, resources and prompts with a score of orders to the model, keyed hashes of the names in them that look like a tool's (snake_case), and the sensitive values and identifiers in them; and the calls of the same principal that follow, " +
+		"with the capabilities of their tools: a client holds a conversation of its own with each of its servers.",
+	Fires: "When one of the next `calls` calls of the conversation, or another call of the principal, within `window` uses a tool that sends, destroys, executes or spends.\n\n" +
 		"| severity | the result | the call |\n|---|---|---|\n" +
 		"| critical | orders of at least `score` | uses a tool that the result named, with values that stood in it |\n" +
 		"| high | orders of at least `score` | uses a tool that it named, or values that stood in it |\n" +
 		"| medium | orders of at least `score` | only follows |\n" +
 		"| medium | orders of at least `weak` | uses a tool that it named, with values that stood in it |\n" +
-		"| low | orders of at least `weak` | one of the two |\n\nA tool that only writes, or of which nobody knows what it can do, counts where it was named or took values over, one grade lower.",
+		"| low | orders of at least `weak` | one of the two |\n\nA tool that only writes, or of which nobody knows what it can do, and a call in another conversation count where the tool was named or values were taken over; each makes it one grade lower.",
 	Tuning:         "`score` (default 0.5), `weak` (0.25), `calls` (8), `window` (15m). More calls see agents that finish their task first, and more coincidence.",
-	Gaps:           "Orders that inspection does not recognise; names of tools without an underscore; values that are names of people or accounts without digits; orders that are carried out in another conversation or much later.",
+	Gaps:           "Orders that inspection does not recognise; names of tools without an underscore; values that are names of people or accounts without digits; orders that are carried out much later, or by another principal.",
 	FalsePositives: "The user asked for the same thing after reading the content; documents about prompt injection followed by ordinary work.",
 	Remediation:    "Compare the call with what the user asked for. If it was steered, undo it, and treat the source of the content as hostile; if it sent data, treat that as disclosed.",
 	References: []string{
@@ -89,7 +93,9 @@ type orders struct {
 	Score   float64       `json:"sc"`
 	Names   taint.Samples `json:"n,omitempty"`
 	Samples taint.Samples `json:"h,omitempty"` // values and identifiers only
-	Calls   int           `json:"c,omitempty"` // since then
+	Conv    string        `json:"v,omitempty"` // the conversation
+	Calls   int           `json:"c,omitempty"` // in it since then
+	Else    int           `json:"e,omitempty"` // in others
 }
 
 type detector struct{ conf Config }
@@ -116,7 +122,7 @@ func exact(k shingle.Kind) bool { return k != shingle.Run }
 func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	if e.Kind == event.KindResponse {
 		_, score := content.Poison(e.Signals, d.conf.Weak)
-		o := orders{Step: flow.StepOf(c, e), Score: score, Samples: taint.Of(e, exact)}
+		o := orders{Step: flow.StepOf(c, e), Score: score, Conv: conversation(e), Samples: taint.Of(e, exact)}
 		o.Names = append(o.Names, e.Names[:min(len(e.Names), taint.MaxSamples)]...)
 		slices.Sort(o.Names)
 		if len(s.Orders) >= maxOrders {
@@ -128,21 +134,29 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	if len(s.Orders) == 0 {
 		return
 	}
-	s.Orders = slices.DeleteFunc(s.Orders, func(o orders) bool { return o.Calls >= d.conf.Calls || o.At < c.Now-int64(d.conf.Window) })
+	s.Orders = slices.DeleteFunc(s.Orders, func(o orders) bool {
+		return o.Calls >= d.conf.Calls || o.Else >= maxElse || o.At < c.Now-int64(d.conf.Window)
+	})
 	can := flow.Of(e)
 	samples := taint.Of(e, exact)
 	var worst *orders
 	severity, named, dictated := "", false, 0
+	conv := conversation(e)
 	for i := range s.Orders {
 		o := &s.Orders[i]
-		o.Calls++
+		same := o.Conv == conv
+		if same {
+			o.Calls++
+		} else {
+			o.Else++
+		}
 		if can != 0 && can&(most|flow.Writes) == 0 { // what it can do is known, and harmless
 			continue
 		}
 		n := slices.ContainsFunc(e.Names, func(h uint64) bool { return slices.Contains(o.Names, h) })
 		common := taint.Common(o.Samples, samples)
 		v := common.Values + common.Identifiers
-		g := d.grade(o.Score, n, v > 0, can)
+		g := d.grade(o.Score, n, v > 0, same, can)
 		if g != "" && (worst == nil || engine.WorseSeverity(severity, g) != severity) {
 			worst, severity, named, dictated = o, g, n, v
 		}
@@ -153,7 +167,12 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 	call := flow.StepOf(c, e)
 	var v flow.Evidence
 	v.Add(worst.Step, "brought content that gives orders to the model, score "+strconv.FormatFloat(worst.Score, 'g', 3, 64))
-	what := "is called, " + strconv.Itoa(worst.Calls) + " calls later"
+	what := "is called"
+	if worst.Conv == conv {
+		what += ", " + strconv.Itoa(worst.Calls) + " calls later"
+	} else {
+		what += " in another conversation"
+	}
 	if named {
 		what += ", as the content names it"
 	}
@@ -168,7 +187,7 @@ func (d *detector) Observe(c *engine.Context, e *event.Event, s *state) {
 		Summary:    flow.Who(e) + " called " + call.Where() + ", " + which(can) + ", after " + worst.Where() + " brought content that gives orders to the model.",
 		EventIDs:   v.IDs, Evidence: v.Words, FirstSeen: v.First, Count: int64(len(v.IDs)),
 		Why: map[string]string{
-			"score": strconv.FormatFloat(worst.Score, 'g', 3, 64), "calls_later": strconv.Itoa(worst.Calls), "named": strconv.FormatBool(named), "values_taken_over": strconv.Itoa(dictated),
+			"score": strconv.FormatFloat(worst.Score, 'g', 3, 64), "calls_later": strconv.Itoa(worst.Calls + worst.Else), "other_conversation": strconv.FormatBool(worst.Conv != conv), "named": strconv.FormatBool(named), "values_taken_over": strconv.Itoa(dictated),
 			"capabilities": can.String(),
 		},
 	})
@@ -193,7 +212,15 @@ func confidence(severity string) float64 {
 
 var grades = []string{"", engine.Low, engine.Medium, engine.High, engine.Critical}
 
-func (d *detector) grade(score float64, named, dictated bool, can flow.Caps) string {
+// conversation is that of an event, at a bounded length; where none is known, its client and server.
+func conversation(e *event.Event) string {
+	if e.ConversationID == "" {
+		return event.SourceID(e.ClientName, generation.Server(e))[:16]
+	}
+	return event.SourceID(e.ConversationID)[:16]
+}
+
+func (d *detector) grade(score float64, named, dictated, same bool, can flow.Caps) string {
 	g := 0
 	if named {
 		g++
@@ -204,10 +231,13 @@ func (d *detector) grade(score float64, named, dictated bool, can flow.Caps) str
 	if score >= d.conf.Score {
 		g += 2
 	}
-	if can&most == 0 {
+	if !same || can&most == 0 {
 		if !named && !dictated {
 			return ""
 		}
+		g--
+	}
+	if !same && can&most == 0 {
 		g--
 	}
 	return grades[max(g, 0)]

@@ -24,6 +24,9 @@ func (w *worker) fits(b []byte) {
 	if s := signal.InternalAddress(b); s >= 0.5 && !is.prose && !w.inProse() {
 		w.signals.AtLeast(signal.SSRF, s)
 	}
+	if w.writes && signal.Path(name) && signal.Startup(b) {
+		w.signals.AtLeast(signal.SensitiveFile, 0.8)
+	}
 	if w.shellTool || is.shell {
 		if s := signal.Dangerous(b); s > 0 {
 			w.signals.AtLeast(signal.DangerousCommand, s)
@@ -55,8 +58,12 @@ func (w *worker) fits(b []byte) {
 	}
 }
 
-// operator looks at the name of a member right below an argument.
+// operator looks at the name of a member of an argument: right below one that takes a word, a comparison is an attack; at any depth, a script that
+// the database runs is.
 func (w *worker) operator(name []byte) {
+	if w.body && len(name) > 5 && name[0] == '$' && signal.ScriptOperator(name) && w.part() == signal.Arguments {
+		w.signals.AtLeast(signal.SQL, 0.75)
+	}
 	if n := len(w.path); w.body && n == 4 && len(name) > 2 && name[0] == '$' && signal.Operator(name) && w.part() == signal.Arguments && signal.Plain(w.path[2]) {
 		w.signals.AtLeast(signal.SQL, 0.8)
 	}

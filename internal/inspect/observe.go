@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/capability"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/class"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/signal"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/view"
@@ -17,6 +18,7 @@ func (w *worker) tool(in *Input) {
 	w.list = strings.HasSuffix(in.Method, "/list") || in.Method == "initialize" || in.Method == "server/discover"
 	w.toServer = in.Direction != event.ServerToClient
 	w.shellTool = signal.IsShell([]byte(in.Tool))
+	w.writes = w.toServer && in.Tool != "" && w.e.cfg.Tools.Tool(in.Server, in.Tool)&capability.Writes != 0
 }
 
 // part is where in the message the current text stands.
@@ -82,7 +84,7 @@ func (w *worker) observe(t *class.Text, key class.Key) {
 		w.scoreText(t.B, part, name)
 		return
 	}
-	if !writing && signal.FetchAndRun(t.B) {
+	if !writing && (signal.FetchAndRun(t.B) || signal.EncodedShell(t.B)) {
 		w.signals.AtLeast(signal.RemoteCodeStrong, 0.95)
 	}
 	if commands || is.prose || w.inProse() {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcpsiem/mcpsiem/internal/inspect/signal"
+	"github.com/mcpsiem/mcpsiem/internal/inspect/view"
 	"github.com/mcpsiem/mcpsiem/internal/textscore"
 )
 
@@ -118,7 +119,13 @@ func (w *worker) shadow() {
 	if w.def.Name == "" || len(t.names) >= maxCompared {
 		return
 	}
-	bare := undecorated(w.def.Name)
+	looks, disguised := view.LooksASCII(w.def.Name)
+	if disguised {
+		t.signals.AtLeast(signal.Shadow, 0.8)
+	} else {
+		looks = w.def.Name
+	}
+	bare := undecorated(looks)
 	for _, n := range t.names {
 		if n.bare != bare || bare == "" {
 			continue

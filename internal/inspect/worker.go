@@ -62,6 +62,7 @@ type worker struct {
 	list      bool // the message lists tools or prompts
 	toServer  bool // the message goes to the server
 	shellTool bool // the called tool takes commands
+	writes    bool // the called tool writes
 	signals   signal.Set
 	sample    shingle.Sample
 	outward   outward.Collector

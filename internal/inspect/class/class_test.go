@@ -144,6 +144,7 @@ func TestClasses(t *testing.T) {
 	f("secret", "a8F3kq90ZmPl2x7Qexample", "api_key: a8F3kq90ZmPl2x7Qexample", "api_key: example-key-for-the-docs-1")
 	f("secret", "sample9f86d081884c7d659a2feaa0c55ad015", "api_key: sample9f86d081884c7d659a2feaa0c55ad015", "api_key: my_sample_api_key_goes_here_1")
 	f("secret", "hunter2!", "password = \"hunter2!\"", "password = \"${PASSWORD}\" and password: required")
+	f("secret", "hunter2hunter2", "DB_PASSWORD=hunter2hunter2", "DB_PASSWORD=changeme")
 	f("secret", "a8F3kq90ZmPl2", "api_key: a8F3kq90ZmPl2", "token_count: 123456789, api_key: your_api_key_here1, issue_key: PROJ-1234")
 }
 

@@ -254,7 +254,7 @@ var placeholders = [][]byte{[]byte("xxxx"), []byte("****"), []byte("..."), []byt
 
 // examples are words of values in documentation. They stand in real values too, by chance or because somebody put them there: where the rest is
 // random by itself, it is a value (AWS's wJalr…EXAMPLEKEY is one).
-var examples = [][]byte{[]byte("your"), []byte("example"), []byte("placeholder"), []byte("insert"), []byte("replace"), []byte("my_"), []byte("my-"), []byte("sample"), []byte("dummy")}
+var examples = [][]byte{[]byte("your"), []byte("example"), []byte("placeholder"), []byte("insert"), []byte("replace"), []byte("my_"), []byte("my-"), []byte("sample"), []byte("dummy"), []byte("changeme"), []byte("change_me"), []byte("change-me"), []byte("changethis")}
 
 // minRest is how long the rest beside such a word must be, bytes.
 const minRest = 16

@@ -91,6 +91,15 @@ func Operator(name []byte) bool {
 	return false
 }
 
+// ScriptOperator says that a member of a filter holds JavaScript that the database runs.
+func ScriptOperator(name []byte) bool {
+	switch string(name) {
+	case "$where", "$function", "$accumulator":
+		return true
+	}
+	return false
+}
+
 // Plain says that the value of an argument of this name is one word or number and no query: a user, a password, an id.
 func Plain(name []byte) bool {
 	switch p := promised(name); p {

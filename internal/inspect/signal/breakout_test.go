@@ -86,3 +86,45 @@ func TestNames(t *testing.T) {
 	f("message_body", IsWriting([]byte("message_body")), true)
 	f("value", IsWriting([]byte("value")), false)
 }
+
+func TestStartup(t *testing.T) {
+	f := func(path string, want bool) {
+		t.Helper()
+		if got := Startup([]byte(path)); got != want {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+	f("/home/u/.bashrc", true)
+	f("~/.zshrc", true)
+	f(".git/hooks/post-checkout", true)
+	f("/srv/app/.git/hooks/pre-push", true)
+	f(`C:\Users\u\AppData\Roaming\Microsoft\Windows\Start Menu\Programs\Startup\a.bat`, true)
+	f("/Users/u/Library/LaunchAgents/com.example.plist", true)
+	f("/etc/cron.d/x", true)
+	f("/etc/sudoers.d/x", true)
+	f("/home/u/.ssh/authorized_keys", true)
+
+	f("", false)
+	f("/srv/app/.bashrc.md", false)
+	f("docs/profile", false)
+	f("docs/launchagents.md", false)
+	f("src/authorized_keys_test.go", false)
+	f("/etc/sudoersx", false)
+	f(strings.Repeat("/a", 5000), false)
+}
+
+func TestEncodedShell(t *testing.T) {
+	f := func(value string, want bool) {
+		t.Helper()
+		if got := EncodedShell([]byte(value)); got != want {
+			t.Errorf("%q: %v", value, got)
+		}
+	}
+	f("powershell -nop -w hidden -enc SQBFAFgAKABOAGUAdwAtAE8AYgBqAA==", true)
+	f("cmd /c PowerShell.exe -EncodedCommand SQBFAFgAKABOAGUAdwAtAE8AYgBqAA==", true)
+	f("pwsh -e SQBFAFgAKABOAGUAdwAtAE8AYgBqAA==", true)
+
+	f("powershell -ExecutionPolicy Bypass -File build.ps1", false)
+	f("how do I use powershell -enc?", false)
+	f("powershell -e short", false)
+}

@@ -51,6 +51,15 @@ var dangerous = []struct {
 	{"iptables", regexp.MustCompile(`\biptables\s+(?:-F|--flush)\b[^\n]{0,80}(?:&&|;)`), 0.7},
 }
 
+// encodedShell is PowerShell with a command that nobody may read, whatever the argument is called.
+var encodedShell = regexp.MustCompile(`(?i)\b(?:powershell|pwsh)(?:\.exe)?\b[^\n]{0,120}\s[-/]e(?:c|nc|ncodedcommand)?\s+["']?[A-Za-z0-9+/=]{20,}`)
+
+// EncodedShell says whether b starts PowerShell with an encoded command.
+func EncodedShell(b []byte) bool {
+	b = b[:min(len(b), maxCommand)]
+	return (containsFold(b, []byte("powershell")) || containsFold(b, []byte("pwsh"))) && encodedShell.Match(b)
+}
+
 // maxCommand is how much of a command is looked at.
 const maxCommand = 16 << 10
 

@@ -35,7 +35,7 @@ const (
 	Planted                    // the text scorer's opinion of data: a sentence orders a model about
 	Poisoned                   // the text scorer's opinion of a definition, or of what a server says of itself
 	ContextRequest             // a tool has a parameter for what is not its business: the conversation, the model, the system prompt
-	Shadow                     // a tool's name is that of another in the list but for decoration
+	Shadow                     // a tool's name is that of another in the list but for decoration, or has letters of another script among its own
 	Template                   // an expression in an argument that a template engine would evaluate
 	Shape                      // a value that does not fit what its argument's name promises
 	DangerousCommand           // a command that harms who runs it

@@ -125,3 +125,27 @@ var lookAlikes = map[rune]byte{
 	'ı': 'i', 'ɑ': 'a', 'ɡ': 'g', 'ⅼ': 'l', 'ⅰ': 'i', 'ℓ': 'l', '¹': '1', '²': '2', '³': '3',
 	'․': '.', '。': '.', '｡': '.', '∙': '.', '·': '.', '﹒': '.', '⁄': '/', '∕': '/', '／': '/', '∶': ':', '﹕': ':', 'ː': ':', '﹫': '@', '＠': '@', '‗': '_', '﹍': '_', '＿': '_', '‚': ',', '‘': '\'', '’': '\'', '“': '"', '”': '"',
 }
+
+// LooksASCII returns what a name looks like, if that is ASCII and the name is not: "send_emаil" with a Cyrillic а. A name whose letters are all of
+// another script, whatever they look like, is a word of that script.
+func LooksASCII(name string) (looks string, ok bool) {
+	var h Hidden
+	out := make([]byte, 0, len(name))
+	plain, foreign := false, false
+	for _, r := range name {
+		if r < utf8.RuneSelf {
+			plain = plain || r|0x20 >= 'a' && r|0x20 <= 'z'
+			out = append(out, byte(r))
+			continue
+		}
+		c, k := fold(r, &h)
+		switch k {
+		case same:
+			return "", false
+		case ascii:
+			out = append(out, c)
+		}
+		foreign = true
+	}
+	return string(out), plain && foreign
+}

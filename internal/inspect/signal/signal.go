@@ -212,12 +212,33 @@ func image(b []byte) float64 {
 	switch {
 	case bytes.ContainsAny(url, "{}[]") || bytes.Contains(url, []byte("%7B")):
 		return 0.8
+	case q > 0 && blank(url[q:]):
+		return 0.7
 	case q > 0 && len(url)-q > 60:
 		return 0.7
 	case q > 0 && bytes.IndexByte(url[q:], '=') > 0:
 		return 0.35
 	}
 	return 0
+}
+
+// blank says that a value of a query is left for somebody to fill in: in capitals, with an underscore. DATA_OF_CHAT is, 2024_Q3 is not.
+func blank(query []byte) bool {
+	n, joins := 0, 0
+	for i := 0; i <= len(query); i++ {
+		switch {
+		case i < len(query) && query[i] >= 'A' && query[i] <= 'Z':
+			n++
+		case i < len(query) && query[i] == '_' && n > 0:
+			joins++
+		default:
+			if n >= 8 && joins > 0 && (i == len(query) || query[i] == '&') {
+				return true
+			}
+			n, joins = 0, 0
+		}
+	}
+	return false
 }
 
 // confirmed is the score of an opinion that a phrase bears out: above any default threshold.

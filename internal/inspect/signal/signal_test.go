@@ -147,3 +147,20 @@ func TestSetIsMonotone(t *testing.T) {
 		t.Fatalf("%d phrases, room for %d", len(Phrases), len(s.seen))
 	}
 }
+
+func TestBlankInQuery(t *testing.T) {
+	f := func(query string, want bool) {
+		t.Helper()
+		if got := blank([]byte(query)); got != want {
+			t.Errorf("%q: %v", query, got)
+		}
+	}
+	f("?d=BASE64_OF_CONVERSATION", true)
+	f("?a=1&data=USER_DATA_HERE&b=2", true)
+	f("?d=2024_Q3", false)
+	f("?utm_source=NEWS", false)
+	f("?key=AbCdEfGhIj_K", false)
+	f("?v=VERSION_1_2", false)
+	f("?", false)
+	f("", false)
+}

@@ -62,6 +62,13 @@ const (
 // epoch is the time of every file in a bundle: the earliest that ZIP knows.
 var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// What a header of ZIP says, where this program writes one itself: as archive/zip does.
+const (
+	zipVersion     = 20
+	flagSizesAfter = 1 << 3
+	epochDate      = 1<<5 | 1 // epoch in the form of MS-DOS
+)
+
 // Manifest describes a bundle.
 type Manifest struct {
 	Format           string     `json:"format"`
@@ -187,6 +194,21 @@ func (a *archive) addReader(name string, r io.Reader) error {
 		return fmt.Errorf("cannot write the bundle: %w", err)
 	}
 	done()
+	return nil
+}
+
+// addDeflated adds a file that is deflated already, but for its end.
+func (a *archive) addDeflated(name string, m *member, r io.Reader, size int64) error {
+	w, err := a.z.CreateRaw(&zip.FileHeader{Name: name, Method: zip.Deflate, Flags: flagSizesAfter, CreatorVersion: zipVersion, ReaderVersion: zipVersion,
+		ModifiedDate: epochDate, //lint:ignore SA1019 CreateRaw writes no other
+		CRC32:        m.CRC, UncompressedSize64: m.Size, CompressedSize64: uint64(size) + uint64(len(deflateEnd))})
+	if err == nil {
+		_, err = io.Copy(w, io.MultiReader(r, strings.NewReader(deflateEnd)))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the bundle: %w", err)
+	}
+	a.files = append(a.files, FileInfo{Name: name, Size: m.Size, SHA256: hex.EncodeToString(m.sum.Sum(nil))})
 	return nil
 }
 

@@ -86,7 +86,7 @@ func Export(ctx context.Context, db *seal.DB, o Options) (*Manifest, error) {
 			e.w.close()
 		}
 	}()
-	if err := e.rows(ctx); err != nil {
+	if err := e.collect(ctx); err != nil {
 		return nil, err
 	}
 	part := o.Out + ".part"

@@ -1,10 +1,15 @@
-// Parquet: the main columns of events and findings with types, for who queries a bundle.
+// Parquet: the main columns of events and findings with types, for who queries a bundle. Each step makes a file of its own, with one group of rows; in the end the groups are
+// copied, as they are, into one file.
 
 package evidence
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/parquet-go/parquet-go"
@@ -21,25 +26,51 @@ var parquetTypes = map[string]parquet.Node{
 	"leaf_index":         parquet.Uint(64),
 }
 
-const rowGroup = 50_000 // rows that are held at once
+// held is how many rows are held before they are given to the columns' writers. What is written depends on it, and so it depends on nothing else.
+const held = 1024
 
+// table makes the part of a step.
 type table struct {
+	out     bytes.Buffer
+	schema  *parquet.Schema
 	w       *parquet.Writer
 	columns []column
-	row     parquet.Row
-	n       int
+	text    []byte // that values of columns are in
+	rows    int    // held
+	all     int    // of the step
 }
 
 type column struct {
-	cell  int // where it is among the cells
-	make  func(s string) parquet.Value
-	index int
+	make   func(s string) int64 // of numbers
+	flag   bool
+	index  int
+	values []parquet.Value
 }
 
-func newTable(out io.Writer, names []string) *table {
-	names = append([]string{"leaf_index"}, names...)
+func newTable(names []string) *table {
+	schema := parquetSchema(names)
+	t := &table{schema: schema}
+	for _, n := range slices.Concat([]string{"leaf_index"}, names) {
+		leaf, _ := schema.Lookup(n)
+		c := column{index: leaf.ColumnIndex}
+		switch n {
+		case "principal_verified":
+			c.flag = true
+		case "ts", "duration_ns", "count", "revision", "leaf_index":
+			c.make = func(s string) int64 { // empty is the default
+				v, _ := strconv.ParseInt(s, 10, 64)
+				return v
+			}
+		}
+		t.columns = append(t.columns, c)
+	}
+	t.w = newParquet(&t.out, schema)
+	return t
+}
+
+func parquetSchema(names []string) *parquet.Schema {
 	group := parquet.Group{}
-	for _, n := range names {
+	for _, n := range slices.Concat([]string{"leaf_index"}, names) {
 		node, typed := parquetTypes[n]
 		if !typed {
 			node = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
@@ -49,45 +80,94 @@ func newTable(out io.Writer, names []string) *table {
 		}
 		group[n] = parquet.Compressed(node, &zstd.Codec{Level: zstd.SpeedFastest})
 	}
-	schema := parquet.NewSchema("record", group)
-	t := &table{w: parquet.NewWriter(out, schema, parquet.CreatedBy("mcpsiem", "1", ""))}
-	for i, n := range names {
-		leaf, _ := schema.Lookup(n)
-		c := column{cell: i, index: leaf.ColumnIndex}
-		switch n {
-		case "ts", "duration_ns", "count", "revision", "leaf_index":
-			c.make = func(s string) parquet.Value { // empty is the default
-				v, _ := strconv.ParseInt(s, 10, 64)
-				return parquet.Int64Value(v)
-			}
-		case "principal_verified":
-			c.make = func(s string) parquet.Value { return parquet.BooleanValue(s == "true") }
-		default:
-			c.make = func(s string) parquet.Value { return parquet.ByteArrayValue([]byte(s)) }
-		}
-		t.columns = append(t.columns, c)
-	}
-	t.row = make(parquet.Row, len(names))
-	return t
+	return parquet.NewSchema("record", group)
 }
 
-func (t *table) add(cells []string) error {
-	for _, c := range t.columns {
-		t.row[c.index] = c.make(cells[c.cell]).Level(0, 0, c.index)
-	}
-	if _, err := t.w.WriteRows([]parquet.Row{t.row}); err != nil {
-		return fmt.Errorf("cannot write the bundle: %w", err)
-	}
-	if t.n++; t.n%rowGroup == 0 {
-		if err := t.w.Flush(); err != nil {
-			return fmt.Errorf("cannot write the bundle: %w", err)
+func newParquet(out io.Writer, schema *parquet.Schema) *parquet.Writer {
+	return parquet.NewWriter(out, schema, parquet.CreatedBy("mcpsiem", "1", ""))
+}
+
+// add adds a row.
+func (t *table) add(leaf uint64, cells []string) error {
+	for i := range t.columns {
+		c := &t.columns[i]
+		var v parquet.Value
+		switch {
+		case i == 0:
+			v = parquet.Int64Value(int64(leaf))
+		case c.make != nil:
+			v = parquet.Int64Value(c.make(cells[i-1]))
+		case c.flag:
+			v = parquet.BooleanValue(cells[i-1] == "true")
+		default:
+			from := len(t.text)
+			t.text = append(t.text, cells[i-1]...)
+			v = parquet.ByteArrayValue(t.text[from:])
 		}
+		c.values = append(c.values, v.Level(0, 0, c.index))
+	}
+	t.all++
+	if t.rows++; t.rows == held {
+		return t.flush()
 	}
 	return nil
 }
 
-func (t *table) close() error {
-	if err := t.w.Close(); err != nil {
+func (t *table) flush() error {
+	writers := t.w.ColumnWriters()
+	for i := range t.columns {
+		c := &t.columns[i]
+		if _, err := writers[c.index].WriteRowValues(c.values); err != nil {
+			return err
+		}
+		c.values = c.values[:0]
+	}
+	t.text, t.rows = t.text[:0], 0
+	return nil
+}
+
+// end writes the part of the step that ends, if there is anything in it.
+func (t *table) end(w io.Writer) error {
+	if t.all == 0 {
+		return nil
+	}
+	if err := errors.Join(t.flush(), t.w.Close()); err != nil {
+		return err
+	}
+	_, err := w.Write(binary.BigEndian.AppendUint64(nil, uint64(t.out.Len())))
+	if err == nil {
+		_, err = w.Write(t.out.Bytes())
+	}
+	t.out.Reset()
+	t.w.Reset(&t.out)
+	t.all = 0
+	return err
+}
+
+// joinParts writes one file of the parts of all steps.
+func joinParts(out io.Writer, names []string, parts *io.SectionReader) error {
+	w := newParquet(out, parquetSchema(names))
+	var n [8]byte
+	for at := int64(0); at < parts.Size(); {
+		if _, err := parts.ReadAt(n[:], at); err != nil {
+			return fmt.Errorf("cannot read the export's work folder: %w", err)
+		}
+		size := int64(binary.BigEndian.Uint64(n[:]))
+		if at += 8; size < 0 || size > parts.Size()-at {
+			return errors.New("cannot read the export's work folder: a table is damaged")
+		}
+		part, err := parquet.OpenFile(io.NewSectionReader(parts, at, size), size, parquet.SkipBloomFilters(true))
+		if err != nil {
+			return errors.New("cannot read the export's work folder: a table is damaged")
+		}
+		for _, g := range part.RowGroups() {
+			if _, err := w.WriteRowGroup(g); err != nil {
+				return fmt.Errorf("cannot write the bundle: %w", err)
+			}
+		}
+		at += size
+	}
+	if err := w.Close(); err != nil {
 		return fmt.Errorf("cannot write the bundle: %w", err)
 	}
 	return nil

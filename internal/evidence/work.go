@@ -5,16 +5,19 @@ package evidence
 
 import (
 	"bufio"
-	"encoding/binary"
+	"crypto/sha256"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/flate"
 
 	"github.com/mcpsiem/mcpsiem/internal/seal"
 )
@@ -22,33 +25,37 @@ import (
 // ErrCutOff means that there is an export to continue, or to remove.
 var ErrCutOff = errors.New("an earlier export to this file was cut off")
 
-// Names in the work folder. Those that end in .zst hold one zstd frame for each step.
+// Names in the work folder. Those that end in .deflate are deflated, as they will be in the bundle; nothing in a step refers to what is before it. Those that end in
+// .parts hold a Parquet file for each step, each after its length.
 const (
-	workEvents     = "events.ndjson.zst"
+	workEvents     = "events.ndjson.deflate"
 	workEventLeafs = "events.leaves"
-	workEventCells = "events.cells.zst"
-	workFindings   = "findings.ndjson.zst"
+	workEventsCSV  = "events.csv.deflate"
+	workEventParts = "events.parquet.parts"
+	workFindings   = "findings.ndjson.deflate"
 	workFindLeafs  = "findings.leaves"
-	workFindCells  = "findings.cells.zst"
+	workFindCSV    = "findings.csv.deflate"
+	workFindParts  = "findings.parquet.parts"
 	workExceptions = "exceptions.csv"
 	workHashes     = "hashes.bin"
 	workState      = "state.json"
 )
 
-var workFiles = []string{workEvents, workEventLeafs, workEventCells, workFindings, workFindLeafs, workFindCells, workExceptions, workHashes}
+var workFiles = []string{workEvents, workEventLeafs, workEventsCSV, workEventParts, workFindings, workFindLeafs, workFindCSV, workFindParts, workExceptions, workHashes}
 
 // progress is how far an export came: everything that decides what its bundle is, beside the store.
 type progress struct {
-	Manifest Manifest         `json:"manifest"`
-	Note     []byte           `json:"note"` // the checkpoint
-	First    uint64           `json:"first"`
-	End      uint64           `json:"end"`
-	At       uint64           `json:"at"`   // leaves before this are done
-	Next     uint64           `json:"next"` // leaves before this are in segments
-	Segments []segment        `json:"segments"`
-	Samples  []Sample         `json:"samples"`
-	Bad      []Exception      `json:"exceptions"`
-	Sizes    map[string]int64 `json:"sizes"`
+	Manifest Manifest          `json:"manifest"`
+	Note     []byte            `json:"note"` // the checkpoint
+	First    uint64            `json:"first"`
+	End      uint64            `json:"end"`
+	At       uint64            `json:"at"`   // leaves before this are done
+	Next     uint64            `json:"next"` // leaves before this are in segments
+	Segments []segment         `json:"segments"`
+	Samples  []Sample          `json:"samples"`
+	Bad      []Exception       `json:"exceptions"`
+	Sizes    map[string]int64  `json:"sizes"`
+	Members  map[string]member `json:"members"` // of the files that are deflated
 }
 
 // work is the folder.
@@ -58,17 +65,76 @@ type work struct {
 }
 
 type workFile struct {
-	f    *os.File
-	buf  *bufio.Writer
-	enc  *zstd.Encoder // nil for what is not compressed
-	size int64         // as of the last step
+	f      *os.File
+	buf    *bufio.Writer
+	size   int64 // as of the last step
+	member *member
+}
+
+// member is a file of the bundle that is deflated as it is written, and what the bundle has to say of it.
+type member struct {
+	Size uint64 `json:"size"` // before it was deflated
+	CRC  uint32 `json:"crc"`
+	Sum  []byte `json:"sum"` // the state of SHA-256
+
+	sum   hash.Hash
+	enc   *flate.Writer
+	fresh bool // nothing was written in this step
+}
+
+// deflateEnd ends deflated data: a last block with nothing in it.
+const deflateEnd = "\x03\x00"
+
+// begin goes on from a saved state, or from none.
+func (m *member) begin(w io.Writer) (err error) {
+	m.sum, m.fresh = sha256.New(), true
+	if m.Sum != nil {
+		if err := m.sum.(encoding.BinaryUnmarshaler).UnmarshalBinary(m.Sum); err != nil {
+			return err
+		}
+	}
+	m.enc, err = flate.NewWriter(w, flate.BestSpeed)
+	return err
+}
+
+func (m *member) Write(p []byte) (int, error) {
+	m.Size += uint64(len(p))
+	m.CRC = crc32.Update(m.CRC, crc32.IEEETable, p)
+	m.sum.Write(p)
+	m.fresh = false
+	return m.enc.Write(p)
+}
+
+// step ends what was written since the last one at a whole byte, and forgets it.
+func (m *member) step(w io.Writer) (err error) {
+	if m.fresh {
+		return nil
+	}
+	if err := m.enc.Flush(); err != nil {
+		return err
+	}
+	m.enc.Reset(w)
+	m.fresh = true
+	m.Sum, err = m.sum.(encoding.BinaryMarshaler).MarshalBinary()
+	return err
 }
 
 func (w *workFile) Write(p []byte) (int, error) {
-	if w.enc != nil {
-		return w.enc.Write(p)
+	if w.member != nil {
+		return w.member.Write(p)
 	}
 	return w.buf.Write(p)
+}
+
+// read gives what the file holds up to the last step.
+func (w *workFile) read() *io.SectionReader { return io.NewSectionReader(w.f, 0, w.size) }
+
+// workError is what a failed write to the work folder is.
+func workError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot write to the export's work folder: %w", err)
 }
 
 func workDir(out string) string { return out + ".work" }
@@ -103,6 +169,10 @@ func openWork(out string, p *progress) (*work, error) {
 		}
 		x := &workFile{f: f, size: p.Sizes[name]}
 		w.files[name] = x
+		if _, known := p.Sizes[name]; p.Sizes != nil && !known {
+			w.close()
+			return nil, fmt.Errorf("cannot continue: %s does not know %s; remove the folder and export anew", filepath.Join(w.dir, workState), name)
+		}
 		st, err := f.Stat()
 		if err == nil && st.Size() < x.size {
 			err = errors.New("it is shorter than it was: remove the folder and export anew")
@@ -114,8 +184,10 @@ func openWork(out string, p *progress) (*work, error) {
 			_, err = f.Seek(x.size, io.SeekStart)
 		}
 		x.buf = bufio.NewWriterSize(f, 1<<18)
-		if filepath.Ext(name) == ".zst" && err == nil {
-			x.enc, err = zstd.NewWriter(x.buf, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+		if filepath.Ext(name) == ".deflate" && err == nil {
+			m := p.Members[name]
+			x.member = &m
+			err = m.begin(x.buf)
 		}
 		if err != nil {
 			w.close()
@@ -139,26 +211,24 @@ func (w *work) remove() {
 
 // step makes what was written since the last one durable.
 func (w *work) step(p *progress) error {
-	p.Sizes = map[string]int64{}
+	p.Sizes, p.Members = map[string]int64{}, map[string]member{}
 	for name, x := range w.files {
 		var err error
-		if x.enc != nil {
-			err = x.enc.Close()
-			x.enc.Reset(x.buf)
+		if x.member != nil {
+			err = x.member.step(x.buf)
+			p.Members[name] = *x.member
 		}
 		if err == nil {
 			err = x.buf.Flush()
 		}
-		if err == nil {
+		end, err2 := x.f.Seek(0, io.SeekCurrent)
+		if err = errors.Join(err, err2); err == nil && end != x.size {
 			err = x.f.Sync()
 		}
-		if err == nil {
-			x.size, err = x.f.Seek(0, io.SeekCurrent)
-		}
 		if err != nil {
-			return fmt.Errorf("cannot write to the export's work folder: %w", err)
+			return workError(err)
 		}
-		p.Sizes[name] = x.size
+		x.size, p.Sizes[name] = end, end
 	}
 	b, err := json.Marshal(p)
 	if err != nil {
@@ -167,59 +237,13 @@ func (w *work) step(p *progress) error {
 	path := filepath.Join(w.dir, workState)
 	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return fmt.Errorf("cannot write to the export's work folder: %w", err)
+		return workError(err)
 	}
 	_, err = f.Write(b)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("cannot write to the export's work folder: %w", err)
+		return workError(err)
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("cannot write to the export's work folder: %w", err)
-	}
-	return nil
-}
-
-// read returns what a file holds up to the last step.
-func (w *work) read(name string) (io.Reader, func(), error) {
-	x := w.files[name]
-	r := io.Reader(io.NewSectionReader(x.f, 0, x.size))
-	if x.enc == nil {
-		return r, func() {}, nil
-	}
-	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.IgnoreChecksum(false))
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read the export's work folder: %w", err)
-	}
-	return d, d.Close, nil
-}
-
-// writeCells writes a row: the length of each cell as a uvarint, then the cell.
-func writeCells(w io.Writer, cells []string) error {
-	var b []byte
-	for _, c := range cells {
-		b = append(binary.AppendUvarint(b, uint64(len(c))), c...)
-	}
-	_, err := w.Write(b)
-	return err
-}
-
-// readCells reads a row, or returns io.EOF.
-func readCells(r *bufio.Reader, cells []string) error {
-	for i := range cells {
-		n, err := binary.ReadUvarint(r)
-		if err == io.EOF && i == 0 {
-			return io.EOF
-		}
-		if err == nil && n <= maxLine {
-			b := make([]byte, n)
-			if _, err = io.ReadFull(r, b); err == nil {
-				cells[i] = string(b)
-				continue
-			}
-		}
-		return errors.New("cannot read the export's work folder: a table is damaged")
-	}
-	return nil
+	return workError(os.Rename(path+".new", path))
 }
 
 // CutOff says whether there is an export to a file that was cut off, and under which record it was begun.

@@ -29,13 +29,15 @@ type Match struct {
 	State       State
 	Second      bool     // beside the row that was sealed there is another, different one
 	Mislabelled bool     // the row is what was sealed, and has another time or place than seal_leaves says
-	Canonical   []byte   // of the row, if asked for
+	Canonical   []byte   // of the row, if asked for; with room for the end of a line
 	Cells       []string // of the row, those asked for
 }
 
 // Match reads the rows that leaves stand for and compares. With keep, the rows' canonical forms come with them, and the named columns' values.
 func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool, cells ...string) ([]Match, error) {
 	out := make([]Match, len(leaves))
+	values := cellReader{names: cells}
+	var kept []byte // where canonical forms are put, one after the other
 	if err := d.Salts(ctx, tenant, leaves); err != nil {
 		return nil, err
 	}
@@ -86,9 +88,15 @@ func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool,
 				}
 				hit = true
 				if m.State != Matched && keep {
-					m.Canonical = bytes.Clone(r.Canonical)
-					for _, c := range cells {
-						m.Cells = append(m.Cells, r.Cell(c))
+					if n := len(r.Canonical) + 1; n > cap(kept)-len(kept) {
+						kept = make([]byte, 0, max(n, 1<<18))
+					}
+					from := len(kept)
+					kept = append(kept, r.Canonical...)
+					m.Canonical = kept[from : len(kept) : len(kept)+1]
+					kept = kept[:len(kept)+1]
+					if len(cells) > 0 {
+						m.Cells = values.read(r)
 					}
 				}
 				m.State, m.Mislabelled = Matched, r.Time != m.Time || r.StreamSeq != m.StreamSeq

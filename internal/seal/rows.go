@@ -35,24 +35,58 @@ type Row struct {
 	at  int
 }
 
-// Cell is the value of a column as the canonical form has it, without quotes; empty where it is the default or there is none.
-func (r *Row) Cell(name string) string {
-	c := r.set.byName[name]
-	if c == nil {
-		return ""
-	}
-	var buf [256]byte
-	b := c.app(buf[:0], r.at)
-	if len(b) > 1 && b[0] == '"' {
-		if bytes.IndexByte(b, '\\') < 0 {
-			return string(b[1 : len(b)-1])
+// cellReader reads columns of rows, each value as the canonical form has it, without quotes; empty where it is the default or there is no such column.
+type cellReader struct {
+	names   []string
+	set     *columnSet // that columns are of
+	columns []*column
+	text    []byte
+	ends    []int
+	values  []string // for rows to come
+}
+
+// read returns the values of a row, in one piece of memory.
+func (c *cellReader) read(r *Row) []string {
+	if c.set != r.set {
+		c.set, c.columns = r.set, c.columns[:0]
+		for _, n := range c.names {
+			c.columns = append(c.columns, r.set.byName[n])
 		}
-		var s string
-		if json.Unmarshal(b, &s) == nil {
-			return s
-		}
 	}
-	return string(b)
+	c.text, c.ends = c.text[:0], c.ends[:0]
+	for _, column := range c.columns {
+		if column != nil {
+			from := len(c.text)
+			c.text = unquote(column.app(c.text, r.at), from)
+		}
+		c.ends = append(c.ends, len(c.text))
+	}
+	all, from := string(c.text), 0
+	if len(c.values) < len(c.ends) {
+		c.values = make([]string, 256*len(c.ends))
+	}
+	out := c.values[:len(c.ends):len(c.ends)]
+	c.values = c.values[len(c.ends):]
+	for i, end := range c.ends {
+		out[i], from = all[from:end], end
+	}
+	return out
+}
+
+// unquote makes a JSON string at the end of b the text that it stands for.
+func unquote(b []byte, from int) []byte {
+	v := b[from:]
+	if len(v) < 2 || v[0] != '"' {
+		return b
+	}
+	if bytes.IndexByte(v, '\\') < 0 {
+		return append(b[:from], v[1:len(v)-1]...)
+	}
+	var s string
+	if json.Unmarshal(v, &s) != nil {
+		return b
+	}
+	return append(b[:from], s...)
 }
 
 // ActionCheckpoint is the audit action of a checkpoint's record.

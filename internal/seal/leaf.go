@@ -3,7 +3,6 @@
 package seal
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 
 	"github.com/google/uuid"
@@ -25,17 +24,30 @@ type Salt = [SaltSize]byte
 // Digest of a canonical form, SHA-256.
 func Digest(canonical []byte) Hash { return sha256.Sum256(canonical) }
 
-// Commit is the log's entry for a row: HMAC-SHA-256 with the salt as key over the digest of its canonical form.
+// Commit is the log's entry for a row: HMAC-SHA-256 with the salt as key over the digest of its canonical form. It is written out, as RFC 2104 has it, since crypto/hmac makes
+// two hashes on the heap for each row.
 func Commit(salt Salt, digest Hash) Hash {
-	m := hmac.New(sha256.New, salt[:])
-	m.Write(digest[:])
-	return Hash(m.Sum(nil))
+	var inner, outer [sha256.BlockSize + HashSize]byte
+	for i := range sha256.BlockSize {
+		var k byte
+		if i < SaltSize {
+			k = salt[i]
+		}
+		inner[i], outer[i] = k^0x36, k^0x5c
+	}
+	copy(inner[sha256.BlockSize:], digest[:])
+	sum := sha256.Sum256(inner[:])
+	copy(outer[sha256.BlockSize:], sum[:])
+	return sha256.Sum256(outer[:])
 }
 
 // LeafHash is the leaf of the Merkle tree for a row, by RFC 6962: SHA-256(0x00 || commitment).
 func LeafHash(salt Salt, digest Hash) Hash {
+	var leaf [1 + HashSize]byte
+	leaf[0] = rfc6962.RFC6962LeafHashPrefix
 	c := Commit(salt, digest)
-	return Hash(rfc6962.DefaultHasher.HashLeaf(c[:]))
+	copy(leaf[1:], c[:])
+	return sha256.Sum256(leaf[:])
 }
 
 // Leaf is one leaf of a tenant's log and what it stands for.

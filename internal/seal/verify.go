@@ -612,15 +612,14 @@ func (v *verification) added(ctx context.Context) error {
 				pos = kept[0].FindingsSeq
 			}
 		}
-		days, err := v.db.Strings(ctx, "list days", fmt.Sprintf("SELECT DISTINCT toUnixTimestamp(toStartOfDay(ts)) AS x FROM %s WHERE %s ORDER BY x", v.db.table(t.name), v.period()))
+		ranges, err := v.ranges(ctx, t)
 		if err != nil {
 			return err
 		}
-		for _, day := range days {
-			d := fmt.Sprintf("ts >= toDateTime64(%s, 9, 'UTC') AND ts < toDateTime64(%s + 86400, 9, 'UTC')", day, day)
+		for _, in := range ranges {
 			rows, err := v.db.Strings(ctx, "look for rows without a leaf", fmt.Sprintf(
-				"SELECT concat(toString(%[1]s), ' ', toString(stream_seq)) AS x FROM %[2]s WHERE %[3]s AND %[4]s AND (%[1]s, stream_seq) NOT IN (SELECT id, stream_seq FROM %[5]s WHERE tenant = %[6]s AND kind = '%[7]s' AND %[4]s)",
-				t.id, v.db.table(t.name), v.period(), d, v.db.table("seal_leaves"), lit(v.Tenant), kind))
+				"SELECT concat(toString(%[1]s), ' ', toString(stream_seq)) AS x FROM %[2]s WHERE %[3]s AND %[4]s AND (%[1]s, stream_seq) NOT IN (SELECT id, stream_seq FROM %[5]s WHERE tenant = %[6]s AND kind = '%[7]s' AND %[8]s)",
+				t.id, v.db.table(t.name), v.period(), in(t.id), v.db.table("seal_leaves"), lit(v.Tenant), kind, in("id")))
 			if err != nil {
 				return err
 			}
@@ -644,6 +643,52 @@ func (v *verification) added(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// setSize is how many rows ClickHouse looks up at once: some 100 MB.
+const setSize = 1_000_000
+
+// ranges divides the period into conditions, given the name of the id's column, that hold of about setSize rows of a table or less: some hours, or of an hour that has
+// more those ids that a hash puts together.
+func (v *verification) ranges(ctx context.Context, t *table) (out []func(id string) string, err error) {
+	hours, err := v.db.Strings(ctx, "count rows by hour", fmt.Sprintf("SELECT concat(toString(toUnixTimestamp(toStartOfHour(ts)) AS hour), ' ', toString(count())) AS x FROM %s WHERE %s GROUP BY hour ORDER BY hour",
+		v.db.table(t.name), v.period()))
+	if err != nil {
+		return nil, err
+	}
+	var from, to int64 // of the range that is being made
+	rows := uint64(0)
+	end := func() {
+		of := fmt.Sprintf("ts >= toDateTime64(%d, 9, 'UTC') AND ts < toDateTime64(%d, 9, 'UTC')", from, to)
+		parts := rows/setSize + 1
+		for part := range parts {
+			out = append(out, func(id string) string {
+				if parts == 1 {
+					return of
+				}
+				return fmt.Sprintf("%s AND cityHash64(%s) %% %d = %d", of, id, parts, part)
+			})
+		}
+		rows = 0
+	}
+	for _, h := range hours {
+		var hour int64
+		var n uint64
+		if _, err := fmt.Sscan(h, &hour, &n); err != nil {
+			return nil, errors.New("cannot count rows by hour: ClickHouse's answer is not what was asked for")
+		}
+		if rows > 0 && rows+n > setSize {
+			end()
+		}
+		if rows == 0 {
+			from = hour
+		}
+		rows, to = rows+n, hour+3600
+	}
+	if rows > 0 {
+		end()
+	}
+	return out, nil
 }
 
 func (v *verification) named(id string) bool {

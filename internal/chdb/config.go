@@ -265,11 +265,15 @@ var configXML = template.Must(template.New("config").Funcs(funcs).Parse(`<clickh
 // usersXML: the local session that holds the engine open runs as "default", which cannot have a password, so that anyone on
 // loopback can connect under that name. Nobody gets a session, since the holding one is all that this user may have; and should
 // that fail, its quota, until the year 2065, is the three queries of the holding session, and its grant is to open listeners.
+//
+// A query runs on two cores where 128 MB are free for each. By itself ClickHouse asks for 1 GB for each, which an engine of 1.5 GB never has twice, so that
+// every query would run on one.
 var usersXML = template.Must(template.New("users").Funcs(funcs).Parse(`<clickhouse>
   <profiles>
     <default>
       <async_insert>0</async_insert>
       <max_threads>2</max_threads>
+      <max_threads_min_free_memory_per_thread>134217728</max_threads_min_free_memory_per_thread>
       <max_memory_usage>{{.Memory}}</max_memory_usage>
     </default>
     <holder>

@@ -112,6 +112,7 @@ func TestServer(t *testing.T) {
 	f(UserAnalyst, "SELECT count() FROM mcpsiem.t", "max_execution_time=65", "10") // what clickhouse-go sends for a deadline of 60 s, the one of Grafana's data source
 	f(UserAnalyst, "SELECT count() FROM mcpsiem.t", "max_execution_time=600", "SETTING_CONSTRAINT_VIOLATION")
 	f(UserAnalyst, "SELECT count() FROM mcpsiem.t", "max_memory_usage=0", "READONLY")
+	f(UserAnalyst, "EXPLAIN PIPELINE SELECT sum(number) FROM numbers_mt(10000000)", "", "AggregatingTransform × 2") // on both cores
 	f(UserAnalyst, "SELECT name FROM system.tables WHERE database = 'mcpsiem'", "", "t")
 	f(UserAnalyst, "INSERT INTO mcpsiem.t VALUES (1)", "", "ACCESS_DENIED")
 	f(UserAnalyst, "SELECT * FROM file('/etc/hostname', 'LineAsString')", "", "(")

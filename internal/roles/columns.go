@@ -10,5 +10,5 @@ func EventColumns() []string {
 			out = append(out, s.Column)
 		}
 	}
-	return append(out, "body", "extra")
+	return append(out, "body", "extra", "listed_tools", "list_goes_on")
 }

@@ -347,6 +347,7 @@ func TestAnAuditorReadsNoContent(t *testing.T) {
 		{"audi", "SELECT count() FROM mcpsiem.holds", "200\ncount()\n3"},
 		{"audi", "SELECT count() FROM mcpsiem.mcp_findings", "200\ncount()\n23"},
 		{"audi", "SELECT count() FROM mcpsiem.tap_gaps", "200\ncount()\n3"},
+		{"audi", "SELECT count() FROM mcpsiem.token_tax(since = '2026-01-01 00:00:00')", "200\ncount()\n"},
 		{"audi", "SELECT body FROM mcpsiem.events", "500\nCode: 497"},
 		{"audi", "SELECT * FROM mcpsiem.events", "500\nCode: 497"},
 		{"audi", "SELECT count() FROM mcpsiem.events WHERE body LIKE '%SECRET%'", "500\nCode: 497"},

@@ -46,13 +46,17 @@ func (v *verification) definitions(ctx context.Context) error {
 			want, known := computed[name]
 			if known && t == eventsTable {
 				delete(computed, name)
-				f, err := v.db.Strings(ctx, "format an expression", fmt.Sprintf("SELECT concat('ALIAS ', formatQuerySingleLine(concat('SELECT ', %s))) AS x", lit(want)))
+				f, err := v.db.Strings(ctx, "format an expression", fmt.Sprintf("SELECT concat(%s, ' ', formatQuerySingleLine(concat('SELECT ', %s))) AS x", lit(want.Kind), lit(want.Expression)))
 				if err != nil {
 					return err
 				}
-				known = f[0] == def
+				if known = f[0] == def; known && want.Kind == "MATERIALIZED" {
+					if err := v.materialized(ctx, name, want.Expression); err != nil {
+						return err
+					}
+				}
 			}
-			if !known && (sealed[name] || want != "") {
+			if !known && (sealed[name] || want.Kind != "") {
 				v.problem(ProblemDefinition, fmt.Sprintf("column %s.%s is computed in another way than in this version's schema", t.name, name))
 			}
 		}
@@ -77,6 +81,20 @@ func (v *verification) definitions(ctx context.Context) error {
 	for _, s := range settings {
 		name, of, _ := strings.Cut(s, "\t")
 		v.problem(ProblemDefinition, fmt.Sprintf("setting %s of %s hides rows", name, of))
+	}
+	return nil
+}
+
+// materialized compares what is stored of a computed column with what the sealed columns of the row come to.
+func (v *verification) materialized(ctx context.Context, name, expression string) error {
+	ids, err := v.db.Strings(ctx, "compare a computed column", fmt.Sprintf("SELECT DISTINCT event_id AS x FROM %s WHERE %s AND %s != (%s)", v.db.table("events"), v.period(), name, expression))
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if !v.named(id) {
+			v.note(Problem{What: ProblemChanged, Kind: KindEvent, ID: id, Detail: "column " + name + " is not what its message comes to"})
+		}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mcpsiem/mcpsiem/internal/chdb"
 	"github.com/mcpsiem/mcpsiem/internal/event"
@@ -60,7 +61,7 @@ func TestColumnsAgreeWithSchema(t *testing.T) {
 	for _, x := range event.Schema {
 		f("events", x.Column, x.ClickHouse, events)
 	}
-	for _, own := range []string{"event_name", "ts", "received", "trace", "span", "trace_id", "span_id", "body", "extra"} {
+	for _, own := range []string{"event_name", "ts", "received", "trace", "span", "trace_id", "span_id", "body", "extra", "listed_tools", "list_goes_on"} {
 		if _, ok := events[own]; !ok {
 			t.Errorf("events.%s is missing", own)
 		}
@@ -107,6 +108,50 @@ func TestMigrateIsIdempotentAndConcurrent(t *testing.T) {
 	if err := store.Migrate(t.Context(), fresh, &out); err != nil || out.Len() != 0 {
 		t.Fatalf("a second time: %v, %q", err, out.String())
 	}
+}
+
+// A store with messages in it gets the columns of 0011: at once in answers, soon on the disk.
+func TestMigrateFillsColumnsOfOldMessages(t *testing.T) {
+	c := storetest.Open(t, chdb.UserAdmin)
+	const list = `INSERT INTO mcpsiem.events (event_id, ts, method, kind, conversation_id, tokens_definitions, body) VALUES `
+	for _, q := range []string{
+		"ALTER TABLE mcpsiem.events DROP COLUMN listed_tools, DROP COLUMN list_goes_on",
+		"DELETE FROM mcpsiem.schema_migrations WHERE version = 11",
+		list + `(generateUUIDv4(), '2026-11-20 10:00:00', 'tools/list', 'request', 'c', 0, '{"params":{}}'), (generateUUIDv4(), '2026-11-20 10:00:01', 'tools/list', 'response', 'c', 70, '{"result":{"tools":[{},{}]}}')`,
+		list + `(generateUUIDv4(), '2026-11-20 10:00:02', 'tools/list', 'request', 'c', 0, '{"params":{"cursor":"2"}}'), (generateUUIDv4(), '2026-11-20 10:00:03', 'tools/list', 'response', 'c', 30, '{"result":{"tools":[{}]}}')`,
+		list + `(generateUUIDv4(), '2026-11-20 10:00:04', 'tools/call', 'response', 'c', 0, '{"result":{"tools":[{}]}}')`,
+	} {
+		if err := c.Exec(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.CheckSchema(t.Context(), c); !errors.Is(err, store.ErrSchemaOld) {
+		t.Fatalf("before: %v", err)
+	}
+	if err := store.Migrate(t.Context(), c, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	var lists, tokens, tools uint64
+	tax := func() {
+		t.Helper()
+		err := c.QueryRow(t.Context(), "SELECT lists, tokens, tools FROM token_tax(since = '2026-11-20 00:00:00') WHERE conversation_id = 'c'").Scan(&lists, &tokens, &tools)
+		if err != nil || lists != 1 || tokens != 100 || tools != 3 {
+			t.Errorf("%d lists, %d tokens, %d tools, %v", lists, tokens, tools, err)
+		}
+	}
+	tax()
+	for left := uint64(1); left > 0; time.Sleep(50 * time.Millisecond) {
+		if err := c.QueryRow(t.Context(), "SELECT count() FROM system.mutations WHERE database = 'mcpsiem' AND NOT is_done").Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var without uint64
+	err := c.QueryRow(t.Context(), `SELECT countIf(columns < 2) FROM (SELECT name, countIf(column IN ('listed_tools', 'list_goes_on')) AS columns FROM system.parts_columns
+		WHERE database = 'mcpsiem' AND table = 'events' AND active GROUP BY name)`).Scan(&without)
+	if err != nil || without != 0 {
+		t.Errorf("%d parts without the columns, %v", without, err)
+	}
+	tax()
 }
 
 func TestSchemaOfOthersIsRefused(t *testing.T) {

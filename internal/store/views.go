@@ -54,16 +54,27 @@ func withoutComments(s string) string {
 	return strings.TrimSpace(b.String())
 }
 
-var computedRule = regexp.MustCompile(`(?m)^\s+(\w+)\s+\w+ ALIAS (.*),$`)
+// ComputedColumn is a column that ClickHouse computes: an ALIAS when it is asked for, a MATERIALIZED one when a row is stored.
+type ComputedColumn struct{ Kind, Expression string }
 
-// Computed are the columns of a table that ClickHouse computes when asked, with their expressions.
-func Computed(table string) map[string]string {
-	out := map[string]string{}
+var (
+	aliasRule        = regexp.MustCompile(`(?m)^\s+(\w+)\s+\w+ ALIAS (.*),$`)
+	materializedRule = regexp.MustCompile(`ADD COLUMN IF NOT EXISTS (\w+) \w+ MATERIALIZED (.*) CODEC\(`)
+)
+
+// Computed are the columns of a table that ClickHouse computes.
+func Computed(table string) map[string]ComputedColumn {
+	out := map[string]ComputedColumn{}
 	for _, m := range migrations {
 		for s := range strings.SplitSeq(m.text, ";\n") {
 			if strings.Contains(s, "CREATE TABLE IF NOT EXISTS {{.Database}}."+table+" ") {
-				for _, c := range computedRule.FindAllStringSubmatch(s, -1) {
-					out[c[1]] = c[2]
+				for _, c := range aliasRule.FindAllStringSubmatch(s, -1) {
+					out[c[1]] = ComputedColumn{"ALIAS", c[2]}
+				}
+			}
+			if strings.Contains(s, "ALTER TABLE {{.Database}}."+table+" ") {
+				for _, c := range materializedRule.FindAllStringSubmatch(s, -1) {
+					out[c[1]] = ComputedColumn{"MATERIALIZED", c[2]}
 				}
 			}
 		}

@@ -3,12 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -57,12 +55,16 @@ func (k *keysTarget) bind(c *cobra.Command, tenant bool) {
 	}
 }
 
-func (k *keysTarget) open() (*pseudonym.Tenants, error) {
-	dir := k.dir
-	if dir == "" {
-		dir = filepath.Join(filepath.Dir(state.Dir(k.stateDir).Secret(state.SecretMasterKey)), "tenants")
+// keys is the folder of the tenants' keys.
+func (k *keysTarget) keys() string {
+	if k.dir != "" {
+		return k.dir
 	}
-	s, err := pseudonym.OpenTenants(dir)
+	return state.Dir(k.stateDir).Secret("tenants")
+}
+
+func (k *keysTarget) open() (*pseudonym.Tenants, error) {
+	s, err := pseudonym.OpenTenants(k.keys())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w (no event has been inspected yet, or the keys are elsewhere: see --keys-dir and --state)", err)
 	}
@@ -82,42 +84,63 @@ func newKeysList() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "List tenants with the age, epoch and id of their keys",
-		Args:  cobra.NoArgs,
+		Short: "List every key: where it is, its age, what losing it means, how it is replaced; and the tenants' keys",
+		Long: `List the keys and passwords of the installation, then those of tenants with epoch and id. Material is never shown.
+` + "`mcpsiem keys installation`" + ` is the check of the first list, with an exit code for monitoring.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := k.open()
-			if err != nil {
-				return err
+			all := struct {
+				Installation []installationKey     `json:"installation"`
+				Tenants      []pseudonym.TenantKey `json:"tenants"`
+			}{Tenants: []pseudonym.TenantKey{}}
+			if d := state.Dir(k.stateDir); exists(d.Path("secrets")) {
+				all.Installation = installationKeys(d)
 			}
-			list, err := s.List()
-			if err != nil {
+			s, err := k.open()
+			if err == nil {
+				var list []pseudonym.TenantKey
+				if list, err = s.List(); list != nil {
+					all.Tenants = list
+				}
+			}
+			if err != nil && (!errors.Is(err, os.ErrNotExist) || all.Installation == nil) {
 				return err
 			}
 			if asJSON {
-				enc := json.NewEncoder(c.OutOrStdout())
-				enc.SetIndent("", "  ")
-				if list == nil {
-					list = []pseudonym.TenantKey{}
-				}
-				return enc.Encode(list)
+				return printJSON(c, all)
 			}
-			return printKeys(c.OutOrStdout(), list)
+			out := c.OutOrStdout()
+			if all.Installation != nil {
+				if err := printInstallationKeys(out, all.Installation); err != nil {
+					return err
+				}
+				fmt.Fprintln(out)
+			}
+			if err != nil {
+				_, err := fmt.Fprintln(out, "no tenant has a key: no event has been inspected yet, or the keys are elsewhere (--keys-dir)")
+				return err
+			}
+			if err := printKeys(out, all.Tenants); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(out, "\nIf a tenant's key is lost, its placeholders and body fingerprints of that time cannot be made or compared again, by anyone; nothing else is lost.")
+			return err
 		},
 	}
 	k.bind(c, false)
-	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }
 
 func printKeys(out io.Writer, list []pseudonym.TenantKey) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "TENANT\tCREATED\tEPOCH\tKEY ID\tKEPT\tDESTROYED\tPROBLEM")
+	fmt.Fprintln(w, "TENANT\tWHERE\tCREATED\tEPOCH\tKEY ID\tKEPT\tDESTROYED\tPROBLEM")
 	for _, k := range list {
 		epoch, id := strconv.FormatUint(k.Epoch, 10), k.ID
 		if k.Epoch == 0 {
 			epoch, id = "-", "-"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(k.Tenant), when(k.Created), epoch, id, k.Kept, when(k.Destroyed), printable(k.Problem))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(k.Tenant), wrappedText(k), when(k.Created), epoch, id, k.Kept, when(k.Destroyed), printable(k.Problem))
 	}
 	return w.Flush()
 }
@@ -154,8 +177,11 @@ Give auditors and witnesses the new public key.
 
 With --key jetstream: RAW, EVENTS, FINDINGS and all other streams of the embedded NATS are under another key from now on, with all that is in them and every consumer where it was. The new key is made, or is the
 file jetstream.key.next beside jetstream.key, if you put one there. In a running installation NATS is away for a moment: senders keep what they have and connect again by themselves. Cut off at any point, it goes on
-with the next start.`,
-		Example: "  mcpsiem keys rotate --tenant acme\n  mcpsiem keys rotate --key seal\n  mcpsiem keys rotate --key jetstream",
+with the next start.
+
+With --key wrap: the keys of tenants and archives, which lie in files of their own so that each can be destroyed, are wrapped with another key: the one that you put, or whose place you name, in wrap.key.next beside
+their folders. Without such a file, what is not wrapped yet is wrapped with the key in wrap.key. Running processes take part.`,
+		Example: "  mcpsiem keys rotate --tenant acme\n  mcpsiem keys rotate --key seal\n  mcpsiem keys rotate --key jetstream\n  mcpsiem keys rotate --key wrap",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if (which == "") == (k.tenant == "") {
@@ -167,8 +193,10 @@ with the next start.`,
 				return k.rotateSeal(c, file)
 			case "jetstream":
 				return k.rotateJetStream(c)
+			case "wrap":
+				return k.rotateWrap(c)
 			default:
-				return withCode(exitUsage, errors.New("--key is seal or jetstream; `mcpsiem keys list` says how the others are rotated"))
+				return withCode(exitUsage, errors.New("--key is seal, jetstream or wrap; `mcpsiem keys list` says how the others are rotated"))
 			}
 			s, err := k.open()
 			if err != nil {
@@ -185,7 +213,7 @@ with the next start.`,
 	}
 	k.bind(c, false)
 	c.Flags().StringVar(&k.tenant, "tenant", "", "the `TENANT`")
-	c.Flags().StringVar(&which, "key", "", "`NAME` of a key of the installation: seal or jetstream")
+	c.Flags().StringVar(&which, "key", "", "`NAME` of a key of the installation: seal, jetstream or wrap")
 	c.Flags().StringVar(&file, "key-file", "", "key_file of the seal extension `FILE`; by default secrets/seal.key of the state folder")
 	return c
 }

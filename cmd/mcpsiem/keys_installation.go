@@ -35,6 +35,8 @@ type installationKey struct {
 	Since  time.Time `json:"since,omitzero"` // when the file was last written
 	State  string    `json:"state"`          // ok, missing, or what is wrong
 	Source string    `json:"source"`         // where the key is: file, or where the file refers to
+
+	optional bool
 }
 
 var knownKeys = []installationKey{
@@ -42,6 +44,7 @@ var knownKeys = []installationKey{
 	{Name: state.SecretMasterKey, Use: "with tenants' keys: pseudonyms and fingerprints of content", Lost: "no placeholder can be made or recognised again; new ones do not correlate with old ones", Rotate: "tenant by tenant: mcpsiem keys rotate"},
 	{Name: state.SecretIdentityKey, Use: "fingerprints of credentials", Lost: "a credential looks like a new one; revocations by fingerprint end", Rotate: "replace the file and restart"},
 	{Name: "seal.key", Use: "signs the logs of the audit trail", Lost: "logs cannot go on and new ones begin; what was signed stays verifiable with key.pub", Rotate: "mcpsiem keys rotate --key seal, while everything runs"},
+	{Name: keysource.WrapFile, Use: "wraps the keys of tenants and archives", Lost: "those keys cannot be read: bodies are withheld until it is back, archives stay shut", Rotate: "mcpsiem keys rotate --key wrap, while everything runs", optional: true},
 	{Name: state.SecretOTLPToken, Use: "what taps and agents send with", Lost: "taps spool until they have the new one", Rotate: "remove the file, restart, give it to the taps"},
 	{Name: state.SecretPage, Use: "opens the built-in page", Lost: "nothing", Rotate: "remove the file, restart"},
 	{Name: state.SecretNATSPipeline, Use: "NATS, all that the pipeline may", Lost: "nothing", Rotate: "remove the file, restart"},
@@ -87,6 +90,9 @@ func (k installationKey) where() string {
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if keysource.IsWrapped(string(b)) {
+		return "file, wrapped"
+	}
 	if err != nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
 		return "file"
 	}
@@ -111,7 +117,7 @@ func (k installationKey) where() string {
 
 // test fetches a key, or signs something with it, where it is not in the file.
 func (k *installationKey) test(ctx context.Context) {
-	if k.State != "ok" || k.Source == "file" {
+	if k.State != "ok" || strings.HasPrefix(k.Source, "file") && !strings.HasPrefix(k.Source, "file /") {
 		return
 	}
 	var err error
@@ -131,7 +137,9 @@ func (k *installationKey) test(ctx context.Context) {
 func installationKeys(d state.Dir) []installationKey {
 	var out []installationKey
 	for _, k := range knownKeys {
-		out = append(out, k.look(d))
+		if k = k.look(d); !k.optional || k.State != "missing" || wrapNeeded(d) {
+			out = append(out, k)
+		}
 	}
 	spools, _ := filepath.Glob(d.Path("tap", "*", "*.key"))
 	more, _ := filepath.Glob(d.Path("tap", "*.key"))
@@ -152,6 +160,18 @@ func installationKeys(d state.Dir) []installationKey {
 		out = append(out, installationKey{Name: strings.TrimSuffix(filepath.Base(f), ".password"), File: f, Use: "ClickHouse, a person's account", Lost: "nothing", Rotate: "mcpsiem roles remove and add"}.look(d))
 	}
 	return out
+}
+
+// wrapNeeded says whether a key is wrapped, so that without the wrapping key it is lost.
+func wrapNeeded(d state.Dir) bool {
+	files, _ := filepath.Glob(d.Secret("archive/*/*.key"))
+	more, _ := filepath.Glob(d.Secret("tenants/*/*.key"))
+	for _, f := range append(files, more...) {
+		if b, err := os.ReadFile(f); err == nil && (keysource.IsWrapped(string(b)) || bytes.Contains(b, []byte(`"wrapped":"`))) {
+			return true
+		}
+	}
+	return false
 }
 
 func newKeysInstallation() *cobra.Command {

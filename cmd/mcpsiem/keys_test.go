@@ -35,7 +35,8 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%v: %s, want %q", args, last, want)
 		}
 	}
-	f("", "no event has been inspected", "list")
+	f("no event has been inspected", "", "list")
+	f(`"tenants": []`, "", "list", "--json")
 	dir := d.Path("secrets", "tenants")
 	store, err := pseudonym.EnsureTenants(dir)
 	if err != nil {
@@ -59,7 +60,7 @@ func TestKeys(t *testing.T) {
 		return all
 	}
 	f("acme", "", "list")
-	if n := strings.Count(last, "\n"); n != 3 || strings.Contains(last, "\x1b") {
+	if _, tenants, ok := strings.Cut(last, "\n\nTENANT"); !ok || strings.Count(tenants, "\n") != 5 || !strings.Contains(last, "encrypts RAW") || strings.Contains(last, "\x1b") {
 		t.Errorf("%q", last)
 	}
 	for _, secret := range material() {

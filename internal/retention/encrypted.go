@@ -16,7 +16,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
+	"github.com/mcpsiem/mcpsiem/internal/keysource"
 	"github.com/mcpsiem/mcpsiem/internal/seal"
 )
 
@@ -52,15 +54,20 @@ func (a Archive) newKey(tenant string) (id string, key []byte, err error) {
 	rand.Read(key)
 	id = hex.EncodeToString(b[:])
 	path := a.keyFile(tenant, id)
+	var stored string
 	if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-		var f *os.File
-		if f, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err == nil {
-			_, err = f.WriteString(hex.EncodeToString(key) + "\n")
-			err = errors.Join(err, f.Sync(), f.Close())
+		if stored, err = a.Wrapping().Wrap(label(path), key); stored == "" {
+			stored = hex.EncodeToString(key)
 		}
 	}
 	if err == nil {
+		err = writeKey(path, stored)
+	}
+	if err == nil {
 		err = errors.Join(syncDir(filepath.Dir(path)), syncDir(a.keysDir()))
+	}
+	if err == nil {
+		_, err = a.rewrap(path) // the wrapping key may have been replaced meanwhile
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("cannot make the key of an archive: %w", err)
@@ -80,6 +87,24 @@ func (a Archive) key(tenant, id string) ([]byte, error) {
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("cannot use the key of an archive, %s: others can read it; `chmod 600` it", path)
 	}
+	key, err := a.open(path, b)
+	if errors.Is(err, keysource.ErrUnwrap) { // perhaps it was just being wrapped anew
+		if again, e := os.ReadFile(path); e == nil && !bytes.Equal(again, b) {
+			key, err = a.open(path, again)
+		}
+	}
+	return key, err
+}
+
+// open is the key in a file of that content.
+func (a Archive) open(path string, b []byte) ([]byte, error) {
+	if keysource.IsWrapped(string(b)) {
+		key, err := a.Wrapping().Unwrap(label(path), string(b))
+		if err != nil {
+			return nil, fmt.Errorf("cannot use the key of an archive, %s: %w", path, err)
+		}
+		return key, nil
+	}
 	key, err := hex.DecodeString(strings.TrimSpace(string(b)))
 	if err != nil || len(key) != 32 {
 		return nil, fmt.Errorf("cannot use the key of an archive, %s: it is damaged", path)
@@ -87,17 +112,127 @@ func (a Archive) key(tenant, id string) ([]byte, error) {
 	return key, nil
 }
 
+// Wrapping is what keys of archives are wrapped with, if with anything.
+func (a Archive) Wrapping() keysource.Wrapping { return keysource.Beside(a.keysDir()) }
+
+// label binds a wrapped key to its tenant and id.
+func label(path string) string {
+	return "archive " + filepath.Base(filepath.Dir(path)) + "/" + strings.TrimSuffix(filepath.Base(path), ".key")
+}
+
+func writeKey(path, content string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content + "\n")
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// Rewrap stores the key of every archive as a new one would be stored now: wrapped with the wrapping key that is in use. It returns how many were stored otherwise.
+func (a Archive) Rewrap() (n int, err error) {
+	files, err := filepath.Glob(filepath.Join(a.keysDir(), "*", "*.key"))
+	if err != nil {
+		return 0, err
+	}
+	var problems []error
+	for _, f := range files {
+		done, err := a.rewrap(f)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		if done {
+			n++
+		}
+	}
+	return n, errors.Join(problems...)
+}
+
+// rewrap stores a key in that way and says whether it was stored otherwise.
+func (a Archive) rewrap(path string) (bool, error) {
+	unlock, err := lockKeys(path)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cannot read the key of an archive: %w", err)
+	}
+	if current, err := a.Wrapping().Current(string(b)); current || err != nil {
+		return false, err
+	}
+	key, err := a.open(path, b)
+	if err != nil {
+		return false, err
+	}
+	stored, err := a.Wrapping().Wrap(label(path), key)
+	if stored == "" && err == nil {
+		stored = hex.EncodeToString(key)
+	}
+	if err != nil {
+		return false, err
+	}
+	former, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		defer former.Close()
+		tmp := path + ".new"
+		_ = os.Remove(tmp) // of one that was cut off; nobody else writes it, the lock is held
+		if err = writeKey(tmp, stored); err == nil {
+			err = os.Rename(tmp, path)
+		}
+		if err == nil {
+			err = errors.Join(syncDir(filepath.Dir(path)), overwrite(former))
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("cannot wrap the key of an archive: %w", err)
+	}
+	return true, nil
+}
+
+// lockKeys keeps who wraps the keys of a tenant's archives and who destroys them apart, lest a key that is destroyed be put back.
+func lockKeys(path string) (unlock func(), err error) {
+	f, err := os.Open(filepath.Dir(path))
+	if err == nil {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err == nil {
+			return func() { f.Close() }, nil
+		}
+		f.Close()
+	}
+	return nil, fmt.Errorf("cannot lock the keys of archives: %w", err)
+}
+
+func overwrite(f *os.File) error {
+	st, err := f.Stat()
+	if err == nil {
+		junk := make([]byte, st.Size())
+		rand.Read(junk)
+		_, err = f.WriteAt(junk, 0)
+	}
+	return errors.Join(err, f.Sync())
+}
+
 // destroyKey overwrites and removes a key.
 func destroyKey(path string) error {
+	unlock, err := lockKeys(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	_ = os.Remove(path + ".new") // left by a wrapping that was cut off
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err == nil {
-		junk := make([]byte, 65)
-		rand.Read(junk)
-		_, err = f.WriteAt(junk, 0)
-		err = errors.Join(err, f.Sync(), f.Close(), os.Remove(path), syncDir(filepath.Dir(path)))
+		err = errors.Join(overwrite(f), f.Close(), os.Remove(path), syncDir(filepath.Dir(path)))
 	}
 	if err != nil {
 		return fmt.Errorf("cannot destroy the key of an archive: %w", err)

@@ -620,3 +620,77 @@ func TestArchiveDamaged(t *testing.T) {
 	f("head only", whole[:headerSize])
 	f("another key's name", append([]byte(archiveMagic+strings.Repeat("0", 32)+"\n"), whole[headerSize:]...))
 }
+
+// Keys of archives are wrapped with a key that is elsewhere, and with another one; they are destroyed without it.
+func TestArchiveKeysWrapped(t *testing.T) {
+	a := Archive{Dir: filepath.Join(t.TempDir(), "archive")}
+	plain := []byte("a few rows PAR1")
+	os.MkdirAll(a.Dir, 0o700)
+	save := func(name string) string {
+		t.Helper()
+		path := filepath.Join(a.Dir, name+archiveExt)
+		if _, err := a.save("acme", path, bytes.NewReader(plain)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	wrap := func(file, content string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wrapped := func(path string) bool {
+		t.Helper()
+		b, err := os.ReadFile(a.keyOf("acme", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.HasPrefix(string(b), "wrapped:1:")
+	}
+	old := save("old")
+	w := a.Wrapping()
+	if err := os.MkdirAll(filepath.Dir(w.Path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("MCPSIEM_TEST_ARCHIVES", strings.Repeat("5", 64))
+	wrap(w.Path, `{"env": "MCPSIEM_TEST_ARCHIVES"}`)
+	young := save("young")
+	if wrapped(old) || !wrapped(young) {
+		t.Error("only new keys are wrapped until they are wrapped anew")
+	}
+	if n, err := a.Rewrap(); n != 1 || err != nil || !wrapped(old) {
+		t.Error(n, err)
+	}
+	wrap(w.Next(), strings.Repeat("6", 64))
+	if n, err := a.Rewrap(); n != 2 || err != nil {
+		t.Error(n, err)
+	}
+	os.Rename(w.Next(), w.Path)
+	for _, path := range []string{old, young} {
+		if b, err := a.Read("acme", path); err != nil || !bytes.Equal(b, plain) {
+			t.Error(path, err)
+		}
+	}
+	// A key under another name does not open, nor does one without the wrapping key; none of that is in the plain for it.
+	b, _ := os.ReadFile(a.keyOf("acme", old))
+	other, _ := os.ReadFile(a.keyOf("acme", young))
+	wrap(a.keyOf("acme", old), string(other))
+	if _, err := a.Read("acme", old); err == nil || !strings.Contains(err.Error(), "copied from elsewhere") {
+		t.Error(err)
+	}
+	wrap(a.keyOf("acme", old), string(b))
+	wrap(w.Path, `{"command": ["/bin/sh", "-c", "echo sealed >&2; exit 1"]}`)
+	if _, err := a.Read("acme", old); err == nil || !strings.Contains(err.Error(), "sealed") {
+		t.Error(err)
+	}
+	if _, err := a.save("acme", filepath.Join(a.Dir, "third"+archiveExt), bytes.NewReader(plain)); err == nil {
+		t.Error("an archive is written whose key cannot be wrapped")
+	}
+	if n, err := a.DestroyKeys("acme"); n != 2 || err != nil {
+		t.Error(n, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(a.keysDir(), "*", "*")); len(left) != 0 {
+		t.Error(left)
+	}
+}

@@ -15,7 +15,7 @@ import (
 type Config struct {
 	// KeyFile holds the master key of all pseudonyms: 64 hex digits, mode 0600.
 	KeyFile string `mapstructure:"key_file"`
-	// KeysDir is the folder of the tenants' own keys; without it, the folder tenants beside KeyFile. It is made if it is not there.
+	// KeysDir is the folder of the tenants' own keys; without it, the folder tenants beside KeyFile. It is made if it is not there. A wrap.key beside it wraps them (docs/keys.md).
 	KeysDir string `mapstructure:"keys_dir"`
 	// KeyEpoch is part of every key; change it to cut the correlation with what was stored before.
 	KeyEpoch string `mapstructure:"key_epoch"`

@@ -17,9 +17,10 @@ import (
 
 // TenantKey describes a tenant's salts, never their material.
 type TenantKey struct {
-	Tenant    string    `json:"tenant"` // as far as it is kept: the first 128 bytes
-	Epoch     uint64    `json:"epoch"`  // in use; 0 if none is
-	ID        string    `json:"key_id"` // of the salt in use
+	Tenant    string    `json:"tenant"`  // as far as it is kept: the first 128 bytes
+	Epoch     uint64    `json:"epoch"`   // in use; 0 if none is
+	ID        string    `json:"key_id"`  // of the salt in use
+	Wrapped   bool      `json:"wrapped"` // the salt in use is wrapped
 	Created   time.Time `json:"created,omitzero"`
 	First     time.Time `json:"first,omitzero"` // when the oldest that is not destroyed was made
 	Kept      int       `json:"kept"`           // salts that are not destroyed
@@ -71,7 +72,7 @@ func describe(folder string) (k TenantKey, ok bool) {
 	}
 	current := f.current()
 	for _, epoch := range f.keys {
-		r, err := read(folder, epoch)
+		r, err := readStored(folder, epoch)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
 				k.Problem = err.Error()
@@ -88,7 +89,7 @@ func describe(folder string) (k TenantKey, ok bool) {
 			k.First = r.Created
 		}
 		if epoch == current {
-			k.Epoch, k.ID, k.Created = epoch, r.ID, r.Created
+			k.Epoch, k.ID, k.Created, k.Wrapped = epoch, r.ID, r.Created, r.Wrapped != ""
 		}
 	}
 	if f.dead > 0 {
@@ -134,7 +135,7 @@ func (t *Tenants) Destroy(tenant string) (n int, err error) {
 	// The tombstone comes first: from then on no process takes any of these salts into use, wherever this one stops.
 	if current := f.current(); current > 0 {
 		r := record{Version: 1, Tenant: displayName(tenant), Folder: filepath.Base(folder), Epoch: current, Destroyed: time.Now().UTC()}
-		if old, err := read(folder, current); err == nil {
+		if old, err := readStored(folder, current); err == nil {
 			r.ID = old.ID
 		}
 		if err := r.write(fileOf(folder, current, deadSuffix)); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -156,6 +157,42 @@ func (t *Tenants) Destroy(tenant string) (n int, err error) {
 	}
 	if err = errors.Join(err, syncDir(folder)); err != nil {
 		return n, fmt.Errorf("cannot destroy the keys of a tenant: %w (run it again)", err)
+	}
+	return n, nil
+}
+
+// Rewrap stores every salt as a new one would be stored now: wrapped with the wrapping key that is in use. It returns how many were stored otherwise.
+func (t *Tenants) Rewrap() (n int, err error) {
+	entries, err := os.ReadDir(t.dir)
+	if err != nil {
+		return 0, fmt.Errorf("cannot list tenant keys: %w", err)
+	}
+	var problems []error
+	for _, e := range entries {
+		if b, err := hex.DecodeString(e.Name()); err != nil || len(b) != 32 || !e.IsDir() {
+			continue
+		}
+		folder := filepath.Join(t.dir, e.Name())
+		f, err := look(folder)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		for _, epoch := range f.keys {
+			if epoch <= f.dead {
+				continue
+			}
+			done, err := rewrap(folder, epoch)
+			if err != nil {
+				problems = append(problems, err)
+			}
+			if done {
+				n++
+			}
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return n, fmt.Errorf("cannot wrap the keys of tenants: %w", err)
 	}
 	return n, nil
 }

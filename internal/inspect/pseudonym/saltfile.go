@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/mcpsiem/mcpsiem/internal/keysource"
 )
 
 // The files in a tenant's folder.
@@ -39,7 +41,31 @@ type record struct {
 	Destroyed time.Time `json:"destroyed,omitzero"`
 	ID        string    `json:"id"` // hash of the salt; it also shows whether the file is whole
 	Salt      string    `json:"salt,omitempty"`
+	Wrapped   string    `json:"wrapped,omitempty"` // the salt, encrypted with the wrapping key (keysource.Wrapping), in the place of it
 }
+
+// wrapping is what the salts of a folder are wrapped with: it lies beside the folder of all tenants.
+func wrapping(folder string) keysource.Wrapping { return keysource.Beside(filepath.Dir(folder)) }
+
+// label binds a wrapped salt to its tenant and epoch.
+func (r *record) label() string {
+	return "tenant " + r.Folder + " " + strconv.FormatUint(r.Epoch, 10)
+}
+
+// wrap puts the salt in the form in which it is stored now: wrapped, if there is a wrapping key.
+func (r *record) wrap(folder string) error {
+	salt, err := hex.DecodeString(r.Salt)
+	if err != nil {
+		panic("BUG: salt not checked")
+	}
+	if r.Wrapped, err = wrapping(folder).Wrap(r.label(), salt); r.Wrapped != "" {
+		r.Salt = ""
+	}
+	return err
+}
+
+// stored is the salt as it is in the file.
+func (r *record) stored() string { return r.Salt + r.Wrapped }
 
 // folderOf names a tenant's folder, whatever the tenant is called.
 func folderOf(tenant string) string {
@@ -128,16 +154,45 @@ func fileOf(folder string, epoch uint64, suffix string) string {
 
 // read reads a salt. errGone means that somebody is overwriting it.
 func read(folder string, epoch uint64) (record, error) {
+	var problem error
+	for before := ""; ; {
+		r, err := readStored(folder, epoch)
+		if err != nil || r.Wrapped == "" {
+			return r, err
+		}
+		if r.Wrapped == before {
+			return record{}, problem
+		}
+		before = r.Wrapped
+		salt, err := wrapping(folder).Unwrap(r.label(), r.Wrapped)
+		if err == nil {
+			r.Salt, r.Wrapped = hex.EncodeToString(salt), ""
+			return r, r.check(folder, epoch)
+		}
+		problem = fmt.Errorf("%s: %w", fileOf(folder, epoch, keySuffix), err) // unless it was just being wrapped anew
+	}
+}
+
+// readStored reads a salt's file as it is: one that is wrapped stays so, and nothing has to be fetched.
+func readStored(folder string, epoch uint64) (record, error) {
 	r, err := readRecord(fileOf(folder, epoch, keySuffix))
 	if err != nil {
 		return r, err
 	}
-	salt, err := hex.DecodeString(r.Salt)
-	id := saltID(salt)
-	if err != nil || len(salt) != KeySize || hex.EncodeToString(id[:]) != r.ID || r.Epoch != epoch || r.Folder != filepath.Base(folder) {
-		return record{}, fmt.Errorf("%s is damaged, or was copied from elsewhere: restore it from a backup, or destroy the tenant's keys", fileOf(folder, epoch, keySuffix))
+	if err := r.check(folder, epoch); err != nil {
+		return record{}, err
 	}
 	return r, nil
+}
+
+func (r *record) check(folder string, epoch uint64) error {
+	salt, err := hex.DecodeString(r.Salt)
+	id := saltID(salt)
+	whole := err == nil && len(salt) == KeySize && hex.EncodeToString(id[:]) == r.ID || r.Salt == "" && keysource.IsWrapped(r.Wrapped)
+	if !whole || r.Epoch != epoch || r.Folder != filepath.Base(folder) {
+		return fmt.Errorf("%s is damaged, or was copied from elsewhere: restore it from a backup, or destroy the tenant's keys", fileOf(folder, epoch, keySuffix))
+	}
+	return nil
 }
 
 func readRecord(path string) (r record, err error) {
@@ -175,29 +230,91 @@ func create(folder, tenant string, epoch uint64) (record, error) {
 	id := saltID(salt[:])
 	r := record{Version: 1, Tenant: displayName(tenant), Folder: filepath.Base(folder), Epoch: epoch, Created: time.Now().UTC(),
 		ID: hex.EncodeToString(id[:]), Salt: hex.EncodeToString(salt[:])}
-	return r, r.write(fileOf(folder, epoch, keySuffix))
+	plain := r
+	if err := r.wrap(folder); err != nil {
+		return record{}, fmt.Errorf("cannot make a tenant key: %w", err)
+	}
+	if err := r.write(fileOf(folder, epoch, keySuffix)); err != nil {
+		return record{}, err
+	}
+	_, err := rewrap(folder, epoch) // the wrapping key may have been replaced meanwhile
+	return plain, err
+}
+
+// rewrap stores a salt as a new one would be stored now, and says whether it was stored otherwise.
+func rewrap(folder string, epoch uint64) (bool, error) {
+	path := fileOf(folder, epoch, keySuffix)
+	r, err := readStored(folder, epoch)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errGone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if current, err := wrapping(folder).Current(r.stored()); current || err != nil {
+		return false, err
+	}
+	if r, err = read(folder, epoch); err != nil {
+		return false, err
+	}
+	if err := r.wrap(folder); err != nil {
+		return false, err
+	}
+	former, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer former.Close()
+	tmp, err := r.temp(folder)
+	if err != nil {
+		return false, err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return false, errors.Join(err, os.Remove(tmp))
+	}
+	if err := syncDir(folder); err != nil {
+		return false, err
+	}
+	err = overwrite(former)
+	// Whoever destroys the salt may not have seen this file: the tombstone comes first.
+	if f, e := look(folder); e == nil && f.dead >= epoch {
+		err = errors.Join(err, shred(path))
+	}
+	return true, err
 }
 
 // write puts the record on disk under a name that is not taken, whole or not at all.
 func (r *record) write(path string) (err error) {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
 	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, tempPrefix+"*") // mode 0600
+	tmp, err := r.temp(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.Remove(tmp.Name())) }()
-	_, err = tmp.Write(append(b, '\n'))
-	if err = errors.Join(err, giveToOwner(tmp.Name(), dir), tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err = os.Link(tmp.Name(), path); err != nil { // fails if the name is taken
+	defer func() { err = errors.Join(err, os.Remove(tmp)) }()
+	if err = os.Link(tmp, path); err != nil { // fails if the name is taken
 		return err
 	}
 	return syncDir(dir)
+}
+
+// temp puts the record on disk under a name that nobody looks at.
+func (r *record) temp(dir string) (name string, err error) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return "", err
+	}
+	tmp, err := os.CreateTemp(dir, tempPrefix+"*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = tmp.Write(append(b, '\n'))
+	if err = errors.Join(err, giveToOwner(tmp.Name(), dir), tmp.Sync(), tmp.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return tmp.Name(), nil
 }
 
 // shred overwrites a file and removes it. On a file system that copies on write, or a flash disk, old blocks may last until they are
@@ -210,17 +327,21 @@ func shred(path string) error {
 	if err != nil {
 		return err
 	}
-	st, err := f.Stat()
-	if err == nil {
-		_, err = f.WriteAt(make([]byte, min(st.Size(), maxFile)), 0)
-	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(overwrite(f), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
+}
+
+func overwrite(f *os.File) error {
+	st, err := f.Stat()
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, min(st.Size(), maxFile)), 0)
+	}
+	return errors.Join(err, f.Sync())
 }
 
 func syncDir(dir string) error {

@@ -274,7 +274,7 @@ func (s *Set) Finish() {
 		s.AtLeast(Injection, 1-inj)
 	}
 	// What the text scorer finds likely and a phrase bears out is no matter of opinion any more.
-	if marks := max(sc(Override), sc(Conceal), sc(Authority), sc(SensitiveFile), sc(ExfilLink)); marks >= 0.5 {
+	if marks := max(sc(Override), sc(Conceal), sc(Authority), sc(SensitiveFile), sc(ExfilLink)); marks >= 0.5 || sc(Conceal) >= 0.4 && sc(Addressing) >= 0.5 {
 		for _, id := range []ID{Planted, Poisoned} {
 			if o := sc(id); o >= 0.3 && o < confirmed {
 				s.AtLeast(id, confirmed)

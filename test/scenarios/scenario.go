@@ -109,6 +109,7 @@ var scenarios = []*Scenario{
 	kontoloeschung,
 	recordByRecord,
 	formPhishing,
+	twoServers,
 }
 
 func find(name string) (*Scenario, error) {

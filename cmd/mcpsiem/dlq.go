@@ -82,6 +82,7 @@ func newDLQShow() *cobra.Command {
 	var t target
 	c := &cobra.Command{
 		Use: "show LETTER", Short: "Show a dead letter and the redacted events in it, as JSON", Args: cobra.ExactArgs(1),
+		Example: "  mcpsiem dlq show 7",
 		RunE: func(c *cobra.Command, args []string) error {
 			seq, err := letterArg(args[0])
 			if err != nil {

@@ -39,7 +39,8 @@ func newDoctor() *cobra.Command {
 		Short:   "Check the installation and say what to fix",
 		Long: `Check the state folder and its permissions, disk space, the ClickHouse library, and, where mcpsiem runs, that every part
 answers, refuses strangers, has its schema and streams, keeps up, and hears its taps. Exit code 5 if a check fails.`,
-		Args: cobra.NoArgs,
+		Example: "  mcpsiem doctor",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ds := t.examine(c.Context())
 			if asJSON {

@@ -21,7 +21,8 @@ func newDown() *cobra.Command {
 		Short:   "Stop the mcpsiem that `up` started",
 		Long: `Ask the running mcpsiem to end in order and wait until it has: receivers close, what is in flight is finished, ClickHouse
 and NATS stop. Nothing is lost; taps spool until the next ` + "`mcpsiem up`" + `. Exit code 4 if none is running.`,
-		Args: cobra.NoArgs,
+		Example: "  mcpsiem down",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			d := state.Dir(dir)
 			pid, ok := d.Holder()

@@ -74,7 +74,7 @@ With a running installation in the state folder the setup is recorded in the aud
 	fl.StringVar(&f.user, "user", "", "user, with --password-file `NAME`")
 	fl.StringVar(&f.passwordFile, "password-file", "", "file with its password `FILE`")
 	fl.BoolVar(&f.anonymous, "anonymous", false, "the cluster asks for no credential")
-	fl.StringVar(&f.caFile, "ca-file", "", "certificates of the authority that the cluster's is from `FILE`")
+	fl.StringVar(&f.caFile, "ca-file", "", "certificates of the authority behind the cluster's `FILE`")
 	fl.StringSliceVar(&f.namespaces, "namespace", nil, "make the data streams of this `NAMESPACE` now; may be repeated")
 	fl.IntVar(&f.eventDays, "keep-events", days[sink.KindEvent], "keep events this many `DAYS` after their index was rolled over")
 	fl.IntVar(&f.findingDays, "keep-findings", days[sink.KindFinding], "keep findings this many `DAYS`")

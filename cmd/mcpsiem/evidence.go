@@ -223,9 +223,10 @@ func printEvidence(w io.Writer, r *evidence.Report) error {
 
 func newEvidenceFrameworks() *cobra.Command {
 	return &cobra.Command{
-		Use:   "frameworks",
-		Short: "List frameworks and their controls",
-		Args:  cobra.NoArgs,
+		Use:     "frameworks",
+		Example: "  mcpsiem evidence frameworks",
+		Short:   "List frameworks and their controls",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			all, err := compliance.All()
 			if err != nil {

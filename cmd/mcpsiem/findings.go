@@ -146,9 +146,10 @@ func newFindingsShow() *cobra.Command {
 	var t target
 	var asJSON, full bool
 	c := &cobra.Command{
-		Use:   "show ID",
-		Short: "Show a finding: the evidence step by step, why, what to do, its history, related findings",
-		Args:  cobra.ExactArgs(1),
+		Use:     "show ID",
+		Short:   "Show a finding: the evidence step by step, why, what to do, its history, related findings",
+		Example: "  mcpsiem findings show 3f2a91",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			conn, err := t.store(c.Context())
 			if err != nil {

@@ -242,7 +242,8 @@ func newAllowRemove() *cobra.Command {
 		Short: "End an entry of the allow-list",
 		Long: `End an entry now: findings from now on alert again. It stays in the file as ended, since findings of its time were judged by it; what it
 accepted stays accepted.`,
-		Args: cobra.ExactArgs(1),
+		Example: "  mcpsiem findings allow remove argument_injection-3f2a91b0",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := triage.End(a.path(), args[0], time.Now(), a.recorded(c, "end", args[0], nil)); err != nil {
 				return err

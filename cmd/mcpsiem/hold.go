@@ -106,6 +106,7 @@ func newHoldList() *cobra.Command {
 	var r removal
 	c := &cobra.Command{
 		Use: "list", Short: "List holds, those in force first", Args: cobra.NoArgs,
+		Example: "  mcpsiem hold list --json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			rm, err := r.remover(c.Context())
 			if err != nil {
@@ -152,6 +153,7 @@ func newHoldShow() *cobra.Command {
 	var r removal
 	c := &cobra.Command{
 		Use: "show HOLD", Short: "Show a hold and count what it covers, as JSON", Args: cobra.ExactArgs(1),
+		Example: "  mcpsiem hold show hold-3f2a91",
 		RunE: func(c *cobra.Command, args []string) error {
 			rm, err := r.remover(c.Context())
 			if err != nil {
@@ -178,6 +180,7 @@ func newHoldRelease() *cobra.Command {
 	var reason string
 	c := &cobra.Command{
 		Use: "release HOLD --reason TEXT", Short: "Release a hold: retention and erasure apply again", Args: cobra.ExactArgs(1),
+		Example: `  mcpsiem hold release hold-3f2a91 --reason "case closed"`,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			rm, err := r.remover(ctx)

@@ -87,7 +87,8 @@ func newKeysList() *cobra.Command {
 		Short: "List every key: where it is, its age, what losing it means, how it is replaced; and the tenants' keys",
 		Long: `List the keys and passwords of the installation, then those of tenants with epoch and id. Material is never shown.
 ` + "`mcpsiem keys installation`" + ` is the check of the first list, with an exit code for monitoring.`,
-		Args: cobra.NoArgs,
+		Example: "  mcpsiem keys list --json",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			all := struct {
 				Installation []installationKey     `json:"installation"`

@@ -53,7 +53,13 @@ func run(args []string) int {
 	defer stop()
 	root := newRoot()
 	began := false // an error before a command begins is one of usage
-	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if err := needed(c); err != nil {
+			return err
+		}
+		began = true
+		return nil
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -83,13 +89,14 @@ func newRoot() *cobra.Command {
 		Long: `mcpsiem records every message between AI agents and MCP servers, names who acted, removes what must not be stored,
 counts what it costs, raises findings when something is wrong, and keeps it all in ClickHouse.
 
-Start everything on this machine:      mcpsiem up
-Put a tap on an MCP server:            mcptap stdio --name files -- npx -y @modelcontextprotocol/server-filesystem ~
-Watch:                                 mcpsiem tail
-Ask:                                   mcpsiem query "SELECT server, tool, count() FROM mcp_calls GROUP BY ALL"
-See that nothing is lost:              mcpsiem status
+  mcpsiem up                      start everything on this machine
+  mcptap stdio --name N -- CMD    run an MCP server CMD under a tap
+  mcpsiem tail                    watch what passes
+  mcpsiem findings list           what somebody should look at
+  mcpsiem query "SELECT server, tool, count() FROM mcp_calls GROUP BY ALL"
+  mcpsiem status                  see that nothing is lost
 
-Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 already running, 4 not reachable, 5 a check failed.`,
+` + exitCodes,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       distro.VersionText(),
@@ -112,5 +119,9 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 already running, 4 not 
 	for _, f := range extra {
 		root.AddCommand(f())
 	}
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	teach(root)
+	complete(root)
 	return root
 }

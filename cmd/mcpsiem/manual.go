@@ -5,9 +5,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 
 	"github.com/mcpsiem/mcpsiem/internal/distro"
 )
@@ -24,6 +26,12 @@ func init() {
 				}
 				root := c.Root()
 				root.DisableAutoGenTag = true // the same source makes the same pages
+				each(root, func(c *cobra.Command) {
+					if !strings.Contains(c.Long, exitCodes) {
+						c.Long = strings.TrimSpace(c.Long + "\n\n" + exitCodes)
+					}
+					c.LocalFlags().VisitAll(func(f *pflag.Flag) { f.DefValue = shortPath(f.DefValue) }) // not the home of who builds them
+				})
 				return doc.GenManTree(root, &doc.GenManHeader{Title: "MCPSIEM", Section: "1", Source: "mcpsiem " + distro.Version, Manual: "mcpsiem"}, args[0])
 			},
 		}

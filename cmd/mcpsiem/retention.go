@@ -257,6 +257,7 @@ func newRetentionPresets() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "presets", Short: "List the presets and where their periods come from", Args: cobra.NoArgs,
+		Example: "  mcpsiem retention presets",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if asJSON {
 				return printJSON(c, retention.Presets())

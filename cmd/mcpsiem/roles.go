@@ -148,6 +148,7 @@ func newRolesList() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "list", Short: "List accounts", Args: cobra.NoArgs,
+		Example: "  mcpsiem roles list",
 		RunE: func(c *cobra.Command, _ []string) error {
 			list, err := roles.Read(state.Dir(dir).Roles())
 			if err != nil {
@@ -246,6 +247,7 @@ func newRolesRemove() *cobra.Command {
 	var dir string
 	c := &cobra.Command{
 		Use: "remove NAME", Short: "Remove an account", Args: cobra.ExactArgs(1),
+		Example: "  mcpsiem roles remove ann",
 		RunE: func(c *cobra.Command, args []string) error {
 			d := state.Dir(dir)
 			list, err := roles.Read(d.Roles())
@@ -281,6 +283,7 @@ func newRolesSQL() *cobra.Command {
 		Use: "sql [NAME...]", Short: "Print the SQL that makes the accounts on a ClickHouse of your own",
 		Long: `Print statements for an administrator, to be run after schemas/migrations/grants.sql and ` + "`mcpsiem migrate`" + `. Passwords are in them as SHA-256. Columns are read from the server that the flags
 name, so that views of single tenants have all of them.`,
+		Example: "  mcpsiem roles sql > accounts.sql",
 		RunE: func(c *cobra.Command, args []string) error {
 			d := state.Dir(t.stateDir)
 			list, err := roles.Read(d.Roles())

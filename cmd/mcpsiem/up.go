@@ -45,7 +45,7 @@ generated credentials in the state folder; create or upgrade the schema; and pri
 ` + "`mcpsiem down`" + `, and then ends in order. What is on disk survives; taps spool while it is away.
 
 --config lays your own settings over the generated configuration, key by key, e.g. token issuers, a redaction policy, prices:
-    processors: {identity: {issuers: [{issuer: https://id.example.com, jwks_url: https://id.example.com/jwks, audiences: [mcp]}]}}
+    processors: {identity: {default_tenant: acme}}
 A people.yaml, a budgets.yaml, a residency.yaml, a sinks.yaml (docs/sinks.md) and a site.yaml (settings as with --config) in the state folder are
 used without that; ` + "`mcpsiem init`" + ` asks for what goes into them.
 

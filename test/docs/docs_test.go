@@ -183,7 +183,7 @@ func (p *programs) get(path ...string) *command {
 	for _, l := range strings.Split(string(out), "\n") {
 		if l != "" && !unicode.IsSpace(rune(l[0])) {
 			title := strings.ToLower(l)
-			commands = !strings.HasPrefix(title, "usage") && !strings.HasPrefix(title, "examples") && !strings.HasPrefix(title, "flags") && !strings.HasPrefix(title, "global flags")
+			commands = strings.HasSuffix(title, ":") && !strings.HasPrefix(title, "usage") && !strings.HasPrefix(title, "examples") && !strings.HasPrefix(title, "flags") && !strings.HasPrefix(title, "global flags")
 		}
 		if m := subLine.FindStringSubmatch(l); m != nil && commands {
 			c.subs = append(c.subs, m[1])

@@ -98,13 +98,13 @@ its newest finding; GROUP says how many of the group are open, and how many ther
 				return printJSON(c, rows)
 			}
 			if len(rows) == 0 {
-				fmt.Fprintln(os.Stderr, "mcpsiem: no findings of that kind")
+				fmt.Fprintln(os.Stderr, "mcpsiem: no findings of that kind; `--status all` shows closed ones too")
 				return nil
 			}
 			tw := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(tw, "ID\tSEVERITY\tSTATUS\tLAST SEEN\tGROUP\tRULE\tWHO\tSERVER\tSUMMARY")
 			for _, r := range rows {
-				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", r.ID[:min(12, len(r.ID))], plain(r.Severity), plain(r.Status), r.LastSeen.Local().Format(time.DateTime),
+				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", shortID(r.ID), plain(r.Severity), plain(r.Status), r.LastSeen.Local().Format(time.DateTime),
 					r.GroupOpen, r.GroupFindings, plain(r.RuleID), dash(plain(r.PrincipalID)), dash(plain(r.Server)), plain(short(r.Summary, 120)))
 			}
 			return tw.Flush()

@@ -38,7 +38,11 @@ func (p *printer) shown(v *shown, full bool) {
 	}
 	line("status", status)
 	line("note", plain(v.Note))
-	line("seen", fmt.Sprintf("%s to %s, %d events", clock(v.FirstSeen), clock(v.LastSeen), v.Count))
+	seen := clock(v.FirstSeen)
+	if last := clock(v.LastSeen); last != seen {
+		seen += " to " + last
+	}
+	line("seen", fmt.Sprintf("%s, %d %s", seen, v.Count, plural(int(v.Count), "event", "events")))
 	line("tenant", plain(v.Tenant))
 	who := plain(v.PrincipalID)
 	if who != "" && !v.PrincipalVerified {
@@ -55,7 +59,10 @@ func (p *printer) shown(v *shown, full bool) {
 		section("What happened")
 	}
 	for i, s := range v.Steps {
-		fmt.Fprintf(p.w, "%2d. %s\n", i+1, dash(plain(s.Evidence)))
+		fmt.Fprintf(p.w, "%2d. ", i+1)
+		if s.Evidence != "" {
+			fmt.Fprintf(p.w, "%s\n    ", plain(s.Evidence))
+		}
 		switch {
 		case s.Event != nil:
 			e := s.Event
@@ -68,7 +75,7 @@ func (p *printer) shown(v *shown, full bool) {
 				parts[0] = e.Name
 			}
 			parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
-			fmt.Fprintf(p.w, "    %s  %s %s %s  %s", clock(e.Time), dash(plain(e.PrincipalID)), arrow, dash(plain(e.Server)), plain(strings.Join(parts, " ")))
+			fmt.Fprintf(p.w, "%s  %s %s %s  %s", clock(e.Time), dash(plain(e.PrincipalID)), arrow, dash(plain(e.Server)), plain(strings.Join(parts, " ")))
 			if len(e.DataClasses) > 0 {
 				fmt.Fprintf(p.w, "  [%s]", plain(strings.Join(e.DataClasses, " ")))
 			}
@@ -80,7 +87,9 @@ func (p *printer) shown(v *shown, full bool) {
 				fmt.Fprintf(p.w, "    %s\n", body)
 			}
 		case s.EventID != "":
-			fmt.Fprintf(p.w, "    event %s, which the store does not hold (any more)\n", plain(s.EventID))
+			fmt.Fprintf(p.w, "event %s, which the store does not hold (any more)\n", plain(s.EventID))
+		default:
+			fmt.Fprintln(p.w)
 		}
 	}
 	if len(v.Why) > 0 {
@@ -119,10 +128,13 @@ func (p *printer) shown(v *shown, full bool) {
 	if len(v.Related) > 0 {
 		section(fmt.Sprintf("The same again (%d of %d open)", v.GroupOpen, v.GroupFindings))
 		for _, r := range v.Related {
-			fmt.Fprintf(p.w, "  %s  %s  %s  %s\n", r.ID[:min(12, len(r.ID))], clock(r.LastSeen), plain(r.Status), plain(short(r.Summary, 120)))
+			fmt.Fprintf(p.w, "  %s  %s  %s  %s\n", shortID(r.ID), clock(r.LastSeen), plain(r.Status), plain(short(r.Summary, 120)))
 		}
 	}
 }
+
+// shortID is enough of an id to name a finding by.
+func shortID(id string) string { return id[:min(12, len(id))] }
 
 // clock is a time as people of this machine read it.
 func clock(t time.Time) string { return t.Local().Format(time.DateTime) }

@@ -25,7 +25,7 @@ func newIngest() *cobra.Command {
 		Short:   "Load a file of events, one JSON object a line",
 		Long: `Send a file of events in mcpsiem's JSON form (docs/event.md, schemas/event.schema.json) to a running mcpsiem, or to any OTLP
 endpoint. Ids come from the content, so loading a file twice stores each event once. A line that is not an event is
-reported by number, without its content, and passed over, unless --strict. When it stops early it says from which line to go on.`,
+reported by number, without its content, and passed over, unless --strict; the exit code is 5 then. When it stops early it says from which line to go on.`,
 		Example: `  mcpsiem ingest gateway.jsonl
   zcat old.jsonl.gz | mcpsiem ingest -
   mcpsiem ingest --endpoint https://collector.example.com --token-file token gateway.jsonl`,
@@ -67,11 +67,14 @@ reported by number, without its content, and passed over, unless --strict. When 
 			if asJSON {
 				_ = json.NewEncoder(c.OutOrStdout()).Encode(map[string]int64{"lines": n.Lines, "sent": n.Sent, "bad": n.Bad, "rejected": n.Rejected, "skipped": n.Skipped})
 			} else {
-				fmt.Fprintf(c.OutOrStdout(), "%d lines: %d events sent, %d not events\n", n.Lines, n.Sent, n.Bad)
+				fmt.Fprintf(c.OutOrStdout(), "%d %s: %d %s sent, %d not events\n", n.Lines, plural(int(n.Lines), "line", "lines"), n.Sent, plural(int(n.Sent), "event", "events"), n.Bad)
 			}
 			var stopped *ingest.Error
 			if errors.As(err, &stopped) {
 				return fmt.Errorf("%w; go on with --from-line %d", err, stopped.Line)
+			}
+			if err == nil && n.Bad > 0 {
+				return withCode(exitCheck, fmt.Errorf("%d %s passed over", n.Bad, plural(int(n.Bad), "line", "lines")))
 			}
 			return err
 		},

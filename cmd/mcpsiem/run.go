@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -58,7 +59,11 @@ rules of each exporter, site.yaml over the generated configuration, retention.ya
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if stateDir != "" {
-				there, err := setup.Check(c.Context(), state.Dir(stateDir))
+				dir, err := filepath.Abs(stateDir)
+				if err != nil {
+					return err
+				}
+				there, err := setup.Check(c.Context(), state.Dir(dir))
 				if err != nil {
 					return withCode(exitUsage, err)
 				}

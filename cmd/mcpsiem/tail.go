@@ -202,10 +202,10 @@ func (p *printer) event(e *event.Event) error {
 		return p.line(e)
 	}
 	who := e.PrincipalID
-	if who == "" {
-		who = "?"
-	}
-	if !e.PrincipalVerified {
+	switch {
+	case who == "":
+		who = "-"
+	case !e.PrincipalVerified:
 		who += "?"
 	}
 	arrow := "→"
@@ -231,7 +231,7 @@ func (p *printer) event(e *event.Event) error {
 		}
 	}
 	if n := e.TokensArguments + e.TokensResult + e.TokensDefinitions; n > 0 {
-		what = append(what, fmt.Sprintf("%d tokens", n))
+		what = append(what, fmt.Sprintf("%d %s", n, plural(int(n), "token", "tokens")))
 	}
 	if len(e.DataClasses) > 0 {
 		what = append(what, p.paint(33, "["+plain(strings.Join(e.DataClasses, " "))+"]"))
@@ -254,7 +254,7 @@ func (p *printer) finding(f *finding.Finding) error {
 	if f.Severity == "high" || f.Severity == "critical" {
 		color = 31
 	}
-	_, err := fmt.Fprintf(p.w, "%s %s %s %s\n", time.Unix(0, f.Time).Format("15:04:05.000"), plain(f.Tenant), p.paint(color, "FINDING "+f.Severity), plain(f.RuleID+": "+f.Summary))
+	_, err := fmt.Fprintf(p.w, "%s %s %s %s %s\n", time.Unix(0, f.Time).Format("15:04:05.000"), plain(f.Tenant), p.paint(color, "FINDING "+f.Severity), shortID(f.ID), plain(f.RuleID+": "+f.Summary))
 	return err
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
 	"github.com/mcpsiem/mcpsiem/internal/seal"
 	"github.com/mcpsiem/mcpsiem/internal/state"
+	"github.com/mcpsiem/mcpsiem/internal/tap"
 )
 
 // Keys of tenants: what pseudonyms and body fingerprints are made with, together with the master key.
@@ -181,8 +182,10 @@ file jetstream.key.next beside jetstream.key, if you put one there. In a running
 with the next start.
 
 With --key wrap: the keys of tenants and archives, which lie in files of their own so that each can be destroyed, are wrapped with another key: the one that you put, or whose place you name, in wrap.key.next beside
-their folders. Without such a file, what is not wrapped yet is wrapped with the key in wrap.key. Running processes take part.`,
-		Example: "  mcpsiem keys rotate --tenant acme\n  mcpsiem keys rotate --key seal\n  mcpsiem keys rotate --key jetstream\n  mcpsiem keys rotate --key wrap",
+their folders. Without such a file, what is not wrapped yet is wrapped with the key in wrap.key. Running processes take part.
+
+With --key spool: the taps that use this state folder encrypt what they spool with another key from their next batch on; what is spooled already stays readable. On a machine that has taps alone: mcptap rotate-key.`,
+		Example: "  mcpsiem keys rotate --tenant acme\n  mcpsiem keys rotate --key seal\n  mcpsiem keys rotate --key jetstream\n  mcpsiem keys rotate --key wrap\n  mcpsiem keys rotate --key spool",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if (which == "") == (k.tenant == "") {
@@ -196,8 +199,16 @@ their folders. Without such a file, what is not wrapped yet is wrapped with the 
 				return k.rotateJetStream(c)
 			case "wrap":
 				return k.rotateWrap(c)
+			case "spool":
+				file := state.Dir(k.stateDir).Path("tap", "key")
+				if err := tap.RotateSpoolKey(file); err != nil {
+					return err
+				}
+				k.record(c, audit.KeyRotate, "spool key", nil)
+				_, err := fmt.Fprintf(c.OutOrStdout(), "what taps of this folder spool from now on is encrypted with the new key in %s; the former key goes when all that needs it has been sent\n", file)
+				return err
 			default:
-				return withCode(exitUsage, errors.New("--key is seal, jetstream or wrap; `mcpsiem keys list` says how the others are rotated"))
+				return withCode(exitUsage, errors.New("--key is seal, jetstream, wrap or spool; `mcpsiem keys list` says how the others are rotated"))
 			}
 			s, err := k.open()
 			if err != nil {
@@ -214,7 +225,7 @@ their folders. Without such a file, what is not wrapped yet is wrapped with the 
 	}
 	k.bind(c, false)
 	c.Flags().StringVar(&k.tenant, "tenant", "", "the `TENANT`")
-	c.Flags().StringVar(&which, "key", "", "`NAME` of a key of the installation: seal, jetstream or wrap")
+	c.Flags().StringVar(&which, "key", "", "`NAME` of a key of the installation: seal, jetstream, wrap or spool")
 	c.Flags().StringVar(&file, "key-file", "", "key_file of the seal extension `FILE`; by default secrets/seal.key of the state folder")
 	return c
 }

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -141,12 +140,14 @@ func installationKeys(d state.Dir) []installationKey {
 			out = append(out, k)
 		}
 	}
-	spools, _ := filepath.Glob(d.Path("tap", "*", "*.key"))
-	more, _ := filepath.Glob(d.Path("tap", "*.key"))
-	spools = append(spools, more...)
-	slices.Sort(spools)
-	for _, f := range spools {
-		out = append(out, installationKey{Name: "spool " + filepath.Base(f), File: f, Use: "encrypts the spool of a tap", Lost: "what it spooled cannot be read and is counted as lost", Rotate: "let the spool drain, stop the taps, remove the file"}.look(d))
+	spools, _ := filepath.Glob(d.Path("tap", "key"))
+	former, _ := filepath.Glob(d.Path("tap", "key.former.*"))
+	for _, f := range append(spools, former...) {
+		k := installationKey{Name: "spool " + filepath.Base(f), File: f, Use: "encrypts what taps of this machine spool", Lost: "what they spooled cannot be read and is counted as lost", Rotate: "mcpsiem keys rotate --key spool, or mcptap rotate-key, while they run"}
+		if filepath.Base(f) != "key" {
+			k.Use, k.Rotate = "opens what was spooled before the last rotation", "removed when nothing needs it"
+		}
+		out = append(out, k.look(d))
 	}
 	archives, _ := filepath.Glob(d.Secret("archive/*"))
 	for _, f := range archives {

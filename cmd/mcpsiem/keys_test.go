@@ -37,6 +37,15 @@ func TestKeys(t *testing.T) {
 	}
 	f("no event has been inspected", "", "list")
 	f(`"tenants": []`, "", "list", "--json")
+	f("", "cannot rotate spool key", "rotate", "--key=spool")
+	if err := os.WriteFile(d.Path("tap", "key"), []byte(strings.Repeat("ab", 32)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f("from now on is encrypted", "", "rotate", "--key=spool")
+	f("opens what was spooled before", "", "list")
+	if b, err := os.ReadFile(d.Path("tap", "key")); err != nil || len(b) != 65 || strings.HasPrefix(string(b), "abab") || strings.Contains(last, string(b[:16])) || strings.Contains(last, "abab") {
+		t.Error("the key is the former one, or shown", err)
+	}
 	dir := d.Path("secrets", "tenants")
 	store, err := pseudonym.EnsureTenants(dir)
 	if err != nil {

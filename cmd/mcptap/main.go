@@ -36,7 +36,7 @@ type command struct {
 
 // commands in the order in which help lists them.
 func commands() []*command {
-	return []*command{stdioCommand(), httpCommand(), wrapCommand(), unwrapCommand(), completionCommand(), versionCommand()}
+	return []*command{stdioCommand(), httpCommand(), wrapCommand(), unwrapCommand(), rotateKeyCommand(), completionCommand(), versionCommand()}
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

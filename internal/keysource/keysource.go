@@ -15,8 +15,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
 )
@@ -123,7 +123,7 @@ func Private(path string) error {
 	if err != nil {
 		return err
 	}
-	if st.Mode().Perm()&0o077 != 0 {
+	if runtime.GOOS != "windows" && st.Mode().Perm()&0o077 != 0 { // there, modes say nothing
 		return ErrPermissions
 	}
 	return nil
@@ -226,8 +226,7 @@ func (s Source) run(ctx context.Context, stdin *os.File) ([]byte, error) {
 	out := &capped{most: maxKey}
 	complaint := &capped{most: 4 << 10}
 	c.Stdout, c.Stderr = out, complaint
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it starts ends with it
-	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	endTogether(c)
 	c.WaitDelay = time.Second
 	err = c.Run()
 	switch {

@@ -1,7 +1,6 @@
 package tap
 
 import (
-	"crypto/cipher"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,8 +24,8 @@ type spool struct {
 	series  series // of this process's batches
 
 	mu       sync.Mutex // guards everything below
-	aead     cipher.AEAD
-	own      *spoolDir // nil until the first append
+	keys     *keyring   // nil until the first use
+	own      *spoolDir  // nil until the first append
 	adopted  []*spoolDir
 	others   int64 // bytes of all other folders, at last count
 	counted  time.Time
@@ -63,17 +62,17 @@ func (s *spool) open() error {
 	if s.isClosed {
 		return errSpoolClosed
 	}
-	if s.aead != nil {
+	if s.keys != nil {
 		return nil
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make spool directory: %w", err)
 	}
-	aead, err := loadKey(s.keyFile)
-	if err != nil {
+	keys := &keyring{path: s.keyFile}
+	if _, err := keys.current(); err != nil {
 		return err
 	}
-	s.aead = aead
+	s.keys = keys
 	return nil
 }
 
@@ -101,7 +100,7 @@ func (s *spool) append(b *batch) error {
 		return errSpoolFull
 	}
 	if s.own == nil {
-		d, err := createSpoolDir(s.dir, s.name, s.series, s.aead)
+		d, err := createSpoolDir(s.dir, s.name, s.series, s.keys)
 		if err != nil {
 			return err
 		}
@@ -172,6 +171,9 @@ func (s *spool) adopt() error {
 	if s.isClosed || len(s.adopted) > 0 {
 		return nil
 	}
+	if s.keys != nil {
+		s.keys.sweep(s.dir)
+	}
 	entries, err := os.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -203,7 +205,7 @@ func (s *spool) adopt() error {
 			lock.Close()
 			return err
 		}
-		d, err := openSpoolDir(p, lock, s.aead)
+		d, err := openSpoolDir(p, lock, s.keys)
 		if err != nil {
 			lock.Close()
 			errs = errors.Join(errs, err)

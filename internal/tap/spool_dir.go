@@ -30,7 +30,7 @@ import (
 type spoolDir struct {
 	path   string
 	lock   *os.File
-	aead   cipher.AEAD
+	keys   *keyring
 	series series // whose batches are in it; zero if its file is damaged
 
 	segs  []uint64 // oldest first; the last one is written to if w is open
@@ -39,6 +39,7 @@ type spoolDir struct {
 	number uint64 // of the last segment made
 
 	w     *os.File // last segment
+	wKey  cipher.AEAD
 	wHead [segHeader]byte
 	wOff  int64
 	dirty bool
@@ -65,7 +66,7 @@ var (
 )
 
 // createSpoolDir makes a process's folder under another name and locks it before it can be seen, lest another process adopt it.
-func createSpoolDir(root, name string, ser series, aead cipher.AEAD) (*spoolDir, error) {
+func createSpoolDir(root, name string, ser series, keys *keyring) (*spoolDir, error) {
 	tmp := filepath.Join(root, tmpPrefix+name)
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make spool folder: %w", err)
@@ -91,12 +92,12 @@ func createSpoolDir(root, name string, ser series, aead cipher.AEAD) (*spoolDir,
 		os.RemoveAll(tmp)
 		return nil, fmt.Errorf("cannot lock spool folder: %w", err)
 	}
-	return &spoolDir{path: p, lock: lock, aead: aead, series: ser}, nil
+	return &spoolDir{path: p, lock: lock, keys: keys, series: ser}, nil
 }
 
 // openSpoolDir opens the folder of a dead process, whose lock the caller holds.
-func openSpoolDir(path string, lock *os.File, aead cipher.AEAD) (*spoolDir, error) {
-	d := &spoolDir{path: path, lock: lock, aead: aead}
+func openSpoolDir(path string, lock *os.File, keys *keyring) (*spoolDir, error) {
+	d := &spoolDir{path: path, lock: lock, keys: keys}
 	var err error
 	if d.segs, err = segmentNumbers(path); err != nil {
 		return nil, err
@@ -132,7 +133,11 @@ func (d *spoolDir) segPath(n uint64) string {
 
 // append writes one record. If the disk fails half-way, the segment is cut back to where it was.
 func (d *spoolDir) append(b *batch) error {
-	if d.w != nil && d.wOff >= segmentBytes {
+	aead, err := d.keys.current()
+	if err != nil { // what is spooled with the key of before can be shipped at least by this process
+		aead = d.keys.keys[0]
+	}
+	if d.w != nil && (d.wOff >= segmentBytes || aead != d.wKey) {
 		if err := d.roll(); err != nil {
 			return err
 		}
@@ -141,13 +146,14 @@ func (d *spoolDir) append(b *batch) error {
 		if err := d.begin(); err != nil {
 			return err
 		}
+		d.wKey = aead
 	}
 	rec := make([]byte, recHeader, recHeader+len(b.data)+256)
 	if _, err := rand.Read(rec[recHeader : recHeader+12]); err != nil {
 		return err
 	}
 	rec = rec[:recHeader+12]
-	rec = d.aead.Seal(rec, rec[recHeader:], b.appendTo(make([]byte, 0, len(b.data)+128)), aad(d.wHead, d.wOff))
+	rec = d.wKey.Seal(rec, rec[recHeader:], b.appendTo(make([]byte, 0, len(b.data)+128)), aad(d.wHead, d.wOff))
 	h := rec[:recHeader]
 	binary.LittleEndian.PutUint32(h, uint32(len(rec)-recHeader))
 	binary.LittleEndian.PutUint32(h[4:], uint32(b.count))
@@ -257,8 +263,10 @@ func (d *spoolDir) peek(bad func(*batch)) (*batch, error) {
 			}
 			continue
 		}
-		b, size, ok := d.record(end)
+		b, size, ok, err := d.record(end)
 		switch {
+		case err != nil: // later, perhaps
+			return nil, err
 		case size == 0: // torn, or its header damaged: the rest of the segment is unknown
 			bad(nil)
 			if d.isLast() { // cannot be, of the segment being written, but for a failing disk
@@ -302,37 +310,37 @@ func (d *spoolDir) firstEnd() (int64, error) {
 }
 
 // record reads the record at rOff. size 0: it does not end before end, or its header is damaged. Not ok: its content is damaged or
-// was encrypted with another key; the batch then has numbers only.
-func (d *spoolDir) record(end int64) (b *batch, size int64, ok bool) {
+// was encrypted with a key that is gone; the batch then has numbers only. An error means that its key cannot be had now.
+func (d *spoolDir) record(end int64) (b *batch, size int64, ok bool, err error) {
 	var h [recHeader]byte
 	if end-d.rOff < recHeader {
-		return nil, 0, false
+		return nil, 0, false, nil
 	}
 	if _, err := d.r.ReadAt(h[:], d.rOff); err != nil {
-		return nil, 0, false
+		return nil, 0, false, nil
 	}
 	n := int64(binary.LittleEndian.Uint32(h[:]))
 	if crc32.Checksum(h[:28], castagnoli) != binary.LittleEndian.Uint32(h[28:]) || n < 28 || n > maxRecord || d.rOff+recHeader+n > end {
-		return nil, 0, false
+		return nil, 0, false, nil
 	}
 	size = recHeader + n
 	hollow := &batch{series: d.series, count: int64(binary.LittleEndian.Uint32(h[4:])), from: int64(binary.LittleEndian.Uint64(h[8:])), to: int64(binary.LittleEndian.Uint64(h[16:]))}
 	c := make([]byte, n)
 	if _, err := io.ReadFull(io.NewSectionReader(d.r, d.rOff+recHeader, n), c); err != nil {
-		return hollow, size, false
+		return hollow, size, false, nil
 	}
 	if crc32.Checksum(c, castagnoli) != binary.LittleEndian.Uint32(h[24:]) {
-		return hollow, size, false
+		return hollow, size, false, nil
 	}
-	p, err := d.aead.Open(c[12:12], c[:12], c[12:], aad(d.rHead, d.rOff))
-	if err != nil {
-		return hollow, size, false
+	p, ok, err := d.keys.open(c[:12], c[12:], aad(d.rHead, d.rOff))
+	if !ok {
+		return hollow, size, false, err
 	}
 	b, err = parseBatch(p)
 	if err != nil {
-		return hollow, size, false
+		return hollow, size, false, nil
 	}
-	return b, size, true
+	return b, size, true, nil
 }
 
 // commit removes the batch that peek returned.

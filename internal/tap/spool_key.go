@@ -1,10 +1,11 @@
 package tap
 
 import (
-	"bytes"
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,18 +13,224 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/mcpsiem/mcpsiem/internal/keysource"
 )
 
-// loadKey reads the spool's key, 64 hex digits, or makes one, readable by its owner alone. Taps that start together agree on one key:
+// keyring is what segments are encrypted with: each with the key that was in use when it was begun. The file may be replaced at any time (RotateSpoolKey): the next batch then begins a
+// segment under the new key, and the former one lies beside it, under a name with formerMark, until nothing in the spool needs it.
+type keyring struct {
+	path   string
+	of     os.FileInfo   // of the file that keys[0] was read from
+	keys   []cipher.AEAD // the one in use first
+	former map[string]bool
+}
+
+const formerMark = ".former."
+
+// current is the key in use. It is read again when its file is another.
+func (k *keyring) current() (cipher.AEAD, error) {
+	st, err := os.Stat(k.path)
+	if err == nil && k.of != nil && os.SameFile(st, k.of) && st.ModTime().Equal(k.of.ModTime()) {
+		return k.keys[0], nil
+	}
+	aead, err := loadKey(k.path)
+	if err != nil {
+		return nil, err
+	}
+	if st, err = os.Stat(k.path); err != nil {
+		return nil, fmt.Errorf("cannot read spool key: %w", err)
+	}
+	k.of, k.keys = st, append([]cipher.AEAD{aead}, k.keys...)
+	return aead, nil
+}
+
+// open decrypts with whichever key fits. ok is false if none does; the error is that of a key that cannot be had now and might.
+func (k *keyring) open(nonce, sealed, additional []byte) (plain []byte, ok bool, err error) {
+	try := func(keys []cipher.AEAD) bool {
+		for _, a := range keys {
+			if p, e := a.Open(nil, nonce, sealed, additional); e == nil {
+				plain = p
+				return true
+			}
+		}
+		return false
+	}
+	if try(k.keys) {
+		return plain, true, nil
+	}
+	n := len(k.keys)
+	if _, e := k.current(); e != nil { // another process may have replaced it
+		err = e
+	}
+	if len(k.keys) > n && try(k.keys[:1]) {
+		return plain, true, nil
+	}
+	files, _ := filepath.Glob(k.path + formerMark + "*")
+	for _, f := range files {
+		if k.former[f] {
+			continue
+		}
+		aead, e := readAEAD(f)
+		if errors.Is(e, fs.ErrNotExist) {
+			continue
+		}
+		if e != nil {
+			err = e
+			continue
+		}
+		if k.former == nil {
+			k.former = map[string]bool{}
+		}
+		k.former[f] = true
+		k.keys = append(k.keys, aead)
+		if try(k.keys[len(k.keys)-1:]) {
+			return plain, true, nil
+		}
+	}
+	return nil, false, err
+}
+
+// RotateSpoolKey gives a spool another key, with content in it: what is there stays readable, and taps go over to it with their next batch. The new key is made, or is the file with
+// .next after its name if there is one.
+func RotateSpoolKey(path string) error {
+	fail := func(err error) error { return fmt.Errorf("cannot rotate spool key %s: %w", path, err) }
+	next := path + ".next"
+	now, err := os.ReadFile(path)
+	if err != nil {
+		return fail(err)
+	}
+	if _, err := os.Stat(next); errors.Is(err, fs.ErrNotExist) {
+		if _, elsewhere, _ := keysource.Parse(now); elsewhere {
+			return fail(fmt.Errorf("the key is elsewhere: make the next one there, and put where it is into %s, mode 0600", next))
+		}
+		if err := makeKey(next); err != nil {
+			return fail(err)
+		}
+	}
+	if _, err := readKey(next); err != nil {
+		return err
+	}
+	// The former one has its second name before it loses the first.
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
+	if err != nil {
+		return fail(err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(now)
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return fail(err)
+	}
+	if err := os.Rename(tmp.Name(), path+formerMark+strconv.FormatInt(time.Now().UnixNano(), 36)); err != nil {
+		return fail(err)
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return fail(err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		return fail(err)
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// formerGrace is for how long a former key stays in any case: a tap may be writing with it just then.
+var formerGrace = time.Minute
+
+// sweep removes former keys once nothing in the spool needs them. A segment's first record says which key it is under.
+func (k *keyring) sweep(dir string) {
+	files, _ := filepath.Glob(k.path + formerMark + "*")
+	if len(files) == 0 {
+		return
+	}
+	if _, err := k.current(); err != nil {
+		return
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "*", "*"+segSuffix))
+	if err != nil {
+		return
+	}
+	// Looked at before the segments are: one that is begun later is under the key in use.
+	var old []string
+	for _, f := range files {
+		if st, err := os.Stat(f); err == nil && time.Since(st.ModTime()) > formerGrace {
+			old = append(old, f)
+		}
+	}
+	for _, s := range segments {
+		if !underKey(s, k.keys[0]) {
+			return
+		}
+	}
+	for _, f := range old {
+		_ = shredKey(f)
+	}
+}
+
+// underKey says whether a segment is encrypted with a key, or has gone.
+func underKey(path string, aead cipher.AEAD) bool {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var head [segHeader]byte
+	var h [recHeader]byte
+	if _, err := f.ReadAt(head[:], 0); err != nil {
+		return false
+	}
+	if _, err := f.ReadAt(h[:], segHeader); err != nil {
+		return false
+	}
+	n := binary.LittleEndian.Uint32(h[:])
+	if n < 28 || n > maxRecord {
+		return false
+	}
+	c := make([]byte, n)
+	if _, err := f.ReadAt(c, segHeader+recHeader); err != nil {
+		return false
+	}
+	_, err = aead.Open(nil, c[:12], c[12:], aad(head, segHeader))
+	return err == nil
+}
+
+func shredKey(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, st.Size()), 0)
+	}
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(path))
+}
+
+// loadKey reads the spool's key, 64 hex digits or where they are (internal/keysource), or makes one, readable by its owner alone. Taps that start together agree on one key:
 // the file appears whole or not at all, and only once.
 func loadKey(path string) (cipher.AEAD, error) {
-	key, err := readKey(path)
+	aead, err := readAEAD(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, e := os.Stat(path); e == nil {
+			return nil, err // what it refers to is not there
+		}
 		if err := makeKey(path); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("cannot make spool key %s: %w", path, err)
 		}
-		key, err = readKey(path)
+		aead, err = readAEAD(path)
 	}
+	return aead, err
+}
+
+func readAEAD(path string) (cipher.AEAD, error) {
+	key, err := readKey(path)
 	if err != nil {
 		return nil, err
 	}
@@ -42,12 +249,11 @@ func readKey(path string) ([]byte, error) {
 	if runtime.GOOS != "windows" && i.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("cannot use spool key %s: others may read it; set its mode to 0600", path)
 	}
-	b, err := os.ReadFile(path)
+	b, err := keysource.Read(context.Background(), "spool key", path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read spool key: %w", err)
+		return nil, err
 	}
 	key := make([]byte, 32)
-	b = bytes.TrimSpace(b)
 	if len(b) != 64 {
 		return nil, fmt.Errorf("cannot use spool key %s: it must hold 64 hex digits", path)
 	}

@@ -305,6 +305,165 @@ func TestSpoolKey(t *testing.T) {
 	f(strings.Repeat("bee!", 16), 0o600, "64 hex digits")
 }
 
+// A spool gets other keys while there is something in it: what is there stays readable, what comes is under the new key, and a former key goes when nothing needs it any more.
+func TestSpoolKeyRotates(t *testing.T) {
+	defer func(d time.Duration) { formerGrace = d }(formerGrace)
+	formerGrace = 0
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key")
+	former := func() []string { m, _ := filepath.Glob(key + formerMark + "*"); return m }
+	segments := func() []string {
+		m, _ := filepath.Glob(filepath.Join(dir, dirPrefix+"*", "*"+segSuffix))
+		return m
+	}
+	s := testSpool(t, dir, 1<<20)
+	add := func(from, to int64) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			if err := s.append(testBatch(i, 100)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(0, 3)
+	first, _ := os.ReadFile(key)
+	if err := RotateSpoolKey(key); err != nil {
+		t.Fatal(err)
+	}
+	add(3, 6)
+	t.Setenv("TAP_TEST_KEY", strings.Repeat("ab", 32))
+	os.WriteFile(key+".next", []byte(`{"env": "TAP_TEST_KEY"}`), 0o600)
+	if err := RotateSpoolKey(key); err != nil {
+		t.Fatal(err)
+	}
+	add(6, 9)
+	if err := RotateSpoolKey(key); err == nil || !strings.Contains(err.Error(), "elsewhere") {
+		t.Errorf("a key that is elsewhere: %v", err)
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(segments()) != 3 || len(former()) != 2 {
+		t.Fatalf("%d segments, %d former keys", len(segments()), len(former()))
+	}
+	ring := &keyring{path: key}
+	now, err := ring.current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, seg := range segments() {
+		if underKey(seg, now) != (i == 2) {
+			t.Errorf("segment %d under the key in use: %v", i, i != 2)
+		}
+	}
+	// Needed, they stay.
+	ring.sweep(dir)
+	if len(former()) != 2 {
+		t.Fatal("a key is gone that is needed")
+	}
+	// A key that cannot be had now: nothing is lost, it is read another day.
+	os.Rename(former()[0], filepath.Join(dir, "aside"))
+	os.WriteFile(key+formerMark+"0", []byte(`{"env": "TAP_TEST_NO_SUCH_KEY"}`), 0o600)
+	other := testSpool(t, dir, 1<<20)
+	if err := other.adopt(); err != nil {
+		t.Fatal(err)
+	}
+	if b, _, err := other.next(func(*batch) { t.Error("lost") }); b != nil || err == nil || !strings.Contains(err.Error(), "TAP_TEST_NO_SUCH_KEY is not set") {
+		t.Errorf("%v, %v", b, err)
+	}
+	other.close()
+	os.Remove(key + formerMark + "0")
+	os.Rename(filepath.Join(dir, "aside"), key+formerMark+"1")
+	got, lost := drain(t, dir)
+	if len(got) != 9 || len(lost) != 0 {
+		t.Fatalf("%d batches, %d lost", len(got), len(lost))
+	}
+	for i, b := range got {
+		if b.from != int64(i)*10+1 {
+			t.Errorf("batch %d begins with %d", i, b.from)
+		}
+	}
+	ring.sweep(dir)
+	if left := former(); len(left) != 0 {
+		t.Errorf("former keys are left: %v", left)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, f := range files {
+		if b, _ := os.ReadFile(f); bytes.Contains(b, bytes.TrimSpace(first)) {
+			t.Errorf("%s holds the first key", f)
+		}
+		if st, err := os.Stat(f); err == nil && st.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: mode %v", f, st.Mode())
+		}
+	}
+}
+
+// TestKilledTapAfterRotation kills a tap whose key was replaced while it spooled; another ships everything.
+func TestKilledTapAfterRotation(t *testing.T) {
+	if dir := os.Getenv("TAP_TEST_ROTATE"); dir != "" {
+		r := mustNew(t, Config{TapID: "victim", Endpoint: "http://127.0.0.1:1", SpoolDir: dir, FlushInterval: time.Millisecond, BatchBytes: 1})
+		st := r.Open(StreamInfo{Transport: event.TransportStdio})
+		fmt.Printf("epoch=%d.\n", r.Epoch())
+		os.Stdout.Sync()
+		for {
+			sendPings(st, 1)
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledTapAfterRotation$")
+	cmd.Env = append(os.Environ(), "TAP_TEST_ROTATE="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	var epoch int64
+	if _, err := fmt.Fscanf(out, "epoch=%d.\n", &epoch); err != nil {
+		t.Fatal(err)
+	}
+	segments := func() int {
+		m, _ := filepath.Glob(filepath.Join(dir, dirPrefix+"*", "*"+segSuffix))
+		n := 0
+		for _, f := range m {
+			if st, err := os.Stat(f); err == nil && st.Size() > 4000 {
+				n++
+			}
+		}
+		return n
+	}
+	for i := range 3 {
+		eventually(t, "a segment", func() bool { return segments() == i+1 })
+		if i < 2 {
+			if err := RotateSpoolKey(filepath.Join(dir, "key")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	s := newSink(t)
+	cfg := testConfig(s)
+	cfg.SpoolDir = dir
+	r := mustNew(t, cfg)
+	eventually(t, "leftovers", func() bool {
+		m, _ := filepath.Glob(filepath.Join(dir, dirPrefix+"*"))
+		return len(m) == 0
+	})
+	mustShutdown(t, r)
+	if last := conserve(t, s.all(), series{"victim", epoch}); last < 10 {
+		t.Errorf("only %d events came", last)
+	}
+	for _, e := range s.all() {
+		if e.Name == event.NameTapLoss && e.TapEpoch == epoch {
+			t.Errorf("%d to %d are declared lost", e.LostFrom, e.LostTo)
+		}
+	}
+}
+
 // TestKilledTapLosesNothingSpooled runs a tap in a process of its own, kills it, and ships what it left, with the ids that it gave.
 func TestKilledTapLosesNothingSpooled(t *testing.T) {
 	if dir := os.Getenv("TAP_TEST_SPOOL"); dir != "" {
@@ -402,8 +561,8 @@ func FuzzSpoolSegment(f *testing.F) {
 	f.Add(raw)
 	f.Add(raw[:40])
 	f.Add([]byte{})
-	aead, err := loadKey(filepath.Join(dir, "key"))
-	if err != nil {
+	keys := &keyring{path: filepath.Join(dir, "key")}
+	if _, err := keys.current(); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, seg []byte) {
@@ -411,7 +570,7 @@ func FuzzSpoolSegment(f *testing.F) {
 		p := t.TempDir()
 		os.WriteFile(filepath.Join(p, "0000000001"+segSuffix), seg, 0o600)
 		lock, _ := os.Create(filepath.Join(p, lockName))
-		d, err := openSpoolDir(p, lock, aead)
+		d, err := openSpoolDir(p, lock, keys)
 		if err != nil {
 			t.Fatal(err)
 		}

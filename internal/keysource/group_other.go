@@ -1,0 +1,7 @@
+//go:build !unix
+
+package keysource
+
+import "os/exec"
+
+func endTogether(*exec.Cmd) {}

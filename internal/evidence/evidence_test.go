@@ -132,6 +132,12 @@ func TestBundle(t *testing.T) {
 	if b, _ := os.ReadFile(o2.Out); !bytes.Equal(a, b) {
 		t.Error("the export depends on how many rows are held")
 	}
+	defer func(n uint64) { seal.IDsAtOnce = n }(seal.IDsAtOnce)
+	seal.IDsAtOnce = 30
+	export(t, o2)
+	if b, _ := os.ReadFile(o2.Out); !bytes.Equal(a, b) {
+		t.Error("the export depends on how many ids are counted at once")
+	}
 	// One control, nothing in the period, an unknown control, a tenant without a log.
 	o3 := o
 	o3.Control, o3.Out = "CC7.2", filepath.Join(t.TempDir(), "c.zip")

@@ -40,13 +40,14 @@ type Options struct {
 
 type exporter struct {
 	Options
-	db    *seal.DB
-	a     *archive
-	tiles *seal.Tiles
-	cp    seal.Checkpoint
-	note  []byte
-	later *seal.Later
-	w     *work
+	db     *seal.DB
+	a      *archive
+	tiles  *seal.Tiles
+	cp     seal.Checkpoint
+	note   []byte
+	later  *seal.Later
+	w      *work
+	stored uint64 // events of the period
 
 	progress
 	summary Summary

@@ -4,11 +4,15 @@ package evidence
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,24 +78,40 @@ func (e *exporter) csv(ctx context.Context, name, header, query string) error {
 	return e.a.add(name, []byte(header+"\n"+strings.Join(append(rows, ""), "\n")))
 }
 
-func (e *exporter) counts(ctx context.Context, query string) ([]Count, error) {
-	rows, err := e.db.Strings(ctx, "count for the report", "SELECT concat(toString(n), ' ', toString(name)) AS x FROM ("+query+")")
-	if err != nil {
-		return nil, err
-	}
+// counts counts the different ids of the rows of a table by name, those with the most first.
+func (e *exporter) counts(ctx context.Context, name, table, id, where string) ([]Count, error) {
+	n := map[string]uint64{}
+	err := e.eachPart(ctx, id, func(part string) error {
+		rows, err := e.db.Strings(ctx, "count for the report", fmt.Sprintf("SELECT concat(toString(uniqExact(%s)), ' ', toString(%s AS name)) AS x FROM %s WHERE %s AND %s AND %s GROUP BY name",
+			id, name, e.db.Table(table), where, e.period("ts"), part))
+		for _, r := range rows {
+			text, name, _ := strings.Cut(r, " ")
+			x, _ := strconv.ParseUint(text, 10, 64)
+			n[name] += x
+		}
+		return err
+	})
 	out := []Count{}
-	for _, r := range rows {
-		n, name, _ := strings.Cut(r, " ")
-		c := Count{Name: name}
-		c.N, _ = strconv.ParseUint(n, 10, 64)
-		out = append(out, c)
+	for name, x := range n {
+		out = append(out, Count{name, x})
 	}
-	return out, nil
+	slices.SortFunc(out, func(a, b Count) int { return cmp.Or(cmp.Compare(b.N, a.N), strings.Compare(a.Name, b.Name)) })
+	return out, err
+}
+
+// eachPart calls f with conditions that divide the events of the period by their ids, since ClickHouse holds all ids that it counts.
+func (e *exporter) eachPart(ctx context.Context, id string, f func(part string) error) error {
+	for _, part := range seal.PartsByID(id, e.stored) {
+		if err := f(part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tables writes what the store knows beside the rows themselves: they are derived from it at the time of the export, and the leaves do not vouch for them.
 func (e *exporter) tables(ctx context.Context) error {
-	ev, fi := e.db.Table("events"), e.db.Table("findings")
+	ev := e.db.Table("events")
 	guard := func(c string) string { // what others wrote must not become a formula in a spreadsheet
 		return fmt.Sprintf("replaceRegexpAll(toString(%[1]s), %[2]s, '\\\\1\\'\\\\2') AS %[3]s_", c, seal.Literal(formulaSQL), strings.NewReplacer("(", "_", ")", "").Replace(c))
 	}
@@ -101,12 +121,13 @@ func (e *exporter) tables(ctx context.Context) error {
 		}
 		return strings.Join(columns, ", ")
 	}
+	var err error
+	if e.stored, err = e.db.Count(ctx, "events", e.period("ts")); err != nil {
+		return err
+	}
 	tables := []struct{ name, header, query string }{
 		{fileAudit, "time,event_id,actor,actor_kind,verified,action,target,outcome,details", "SELECT ts, event_id, " + g("principal_id", "principal_kind") + ", principal_verified, " + g("audit_action", "audit_target", "outcome", "toJSONString(audit_details)") +
 			" FROM " + ev + " FINAL WHERE audit_action != '' AND " + e.period("ts") + " ORDER BY ts, event_id"},
-		{fileAccess, "principal,kind,issuer,method,verified,client,server,tool,calls,failed,first,last", "SELECT " + g("principal_id", "principal_kind", "principal_issuer", "principal_method") + ", principal_verified, " + g("client_name", "server", "tool") +
-			", uniqExactIf(event_id, kind = 'request') AS calls, uniqExactIf(event_id, kind IN ('response', 'error') AND outcome NOT IN ('', 'ok', 'input_required')) AS failed, min(ts), max(ts) FROM " + ev +
-			" WHERE audit_action = '' AND " + e.period("ts") + " GROUP BY principal_id, principal_kind, principal_issuer, principal_method, principal_verified, client_name, server, tool ORDER BY principal_id, server, tool, client_name, principal_kind, principal_issuer, principal_method, principal_verified"},
 		{fileInventory, "server,tool,definition_sha256,tokens,first_seen,last_seen", "SELECT " + g("server", "tool") + ", definition_hash, max(tokens), min(first_seen) AS f, max(last_seen) AS l FROM " + e.db.Table("tool_catalogue") +
 			" WHERE tenant = " + seal.Literal(e.Tenant) + " GROUP BY server, tool, definition_hash HAVING f < fromUnixTimestamp64Nano(" + fmt.Sprint(e.To.UnixNano()) + ", 'UTC') ORDER BY server, tool, f, definition_hash"},
 		{fileDeletions, "leaf_index,record_id,deleted_at", "SELECT leaf_index, record_id, deleted_at FROM " + e.db.Table("seal_deletions") + " FINAL WHERE " + e.period("deleted_at") + " ORDER BY record_id, leaf_index"},
@@ -118,7 +139,9 @@ func (e *exporter) tables(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
+	if err := e.access(ctx, g("principal_id", "principal_kind", "principal_issuer", "principal_method")+", principal_verified, "+g("client_name", "server", "tool")); err != nil {
+		return err
+	}
 	if e.summary.Coverage, err = seal.ReadCoverage(ctx, e.db, e.Tenant, e.From, e.To); err != nil {
 		return err
 	}
@@ -126,31 +149,82 @@ func (e *exporter) tables(ctx context.Context) error {
 		return err
 	}
 	for _, c := range []struct {
-		to    *[]Count
-		query string
+		to                     *[]Count
+		name, table, id, where string
+		most                   int
 	}{
-		{&e.summary.ByDay, "SELECT toDate(ts) AS name, uniqExact(event_id) AS n FROM " + ev + " WHERE " + e.period("ts") + " GROUP BY name ORDER BY name"},
-		{&e.summary.ByServer, "SELECT server AS name, uniqExact(event_id) AS n FROM " + ev + " WHERE server != '' AND " + e.period("ts") + " GROUP BY name ORDER BY n DESC, name LIMIT 12"},
-		{&e.summary.ByOutcome, "SELECT outcome AS name, uniqExact(event_id) AS n FROM " + ev + " WHERE outcome != '' AND " + e.period("ts") + " GROUP BY name ORDER BY n DESC, name LIMIT 12"},
-		{&e.summary.BySeverity, "SELECT severity AS name, uniqExact(finding_id) AS n FROM " + fi + " WHERE " + e.period("ts") + " GROUP BY name ORDER BY n DESC, name"},
-		{&e.summary.Redactions, "SELECT k AS name, toUInt64(sum(v)) AS n FROM " + ev + " FINAL ARRAY JOIN mapKeys(redactions) AS k, mapValues(redactions) AS v WHERE " + e.period("ts") + " GROUP BY name ORDER BY n DESC, name LIMIT 30"},
+		{&e.summary.ByDay, "toDate(ts)", "events", "event_id", "1", math.MaxInt},
+		{&e.summary.ByServer, "server", "events", "event_id", "server != ''", 12},
+		{&e.summary.ByOutcome, "outcome", "events", "event_id", "outcome != ''", 12},
+		{&e.summary.BySeverity, "severity", "findings", "finding_id", "1", math.MaxInt},
 	} {
-		if *c.to, err = e.counts(ctx, c.query); err != nil {
+		if *c.to, err = e.counts(ctx, c.name, c.table, c.id, c.where); err != nil {
 			return err
 		}
+		*c.to = (*c.to)[:min(len(*c.to), c.most)]
 	}
+	// How often something was removed is a sum, and that of the rows that are there: nothing has to be held for it.
+	rows, err := e.db.Strings(ctx, "count redactions", "SELECT concat(toString(toUInt64(sum(v))), ' ', toString(k)) AS x FROM "+ev+" FINAL ARRAY JOIN mapKeys(redactions) AS k, mapValues(redactions) AS v WHERE "+
+		e.period("ts")+" GROUP BY k ORDER BY sum(v) DESC, k LIMIT 30")
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		c := Count{}
+		fmt.Sscan(r, &c.N)
+		_, c.Name, _ = strings.Cut(r, " ")
+		e.summary.Redactions = append(e.summary.Redactions, c)
+	}
+	slices.SortFunc(e.summary.ByDay, func(a, b Count) int { return strings.Compare(a.Name, b.Name) })
 	return e.redaction(ctx)
+}
+
+// access writes who called what, and how often.
+func (e *exporter) access(ctx context.Context, shown string) error {
+	type row struct {
+		cells         string // as the file has them
+		calls, failed uint64
+		first, last   string
+		of            []string // what the rows counted are alike in
+	}
+	of := []string{"principal_id", "server", "tool", "client_name", "principal_kind", "principal_issuer", "principal_method", "principal_verified"}
+	byKey := map[string]*row{}
+	err := e.eachPart(ctx, "event_id", func(part string) error {
+		rows, err := e.db.Strings(ctx, "read for "+fileAccess, fmt.Sprintf(`SELECT toJSONString([cells, toString(calls), toString(failed), toString(first), toString(last), toString(%[2]s)]) AS x FROM (
+			SELECT formatRowNoNewline('CSV', %[1]s) AS cells, %[3]s, uniqExactIf(event_id, kind = 'request') AS calls,
+				uniqExactIf(event_id, kind IN ('response', 'error') AND outcome NOT IN ('', 'ok', 'input_required')) AS failed, min(ts) AS first, max(ts) AS last
+			FROM %[4]s WHERE audit_action = '' AND %[5]s AND %[6]s GROUP BY %[3]s)`,
+			shown, strings.Join(of, "), toString("), strings.Join(of, ", "), e.db.Table("events"), e.period("ts"), part))
+		for _, text := range rows {
+			var x []string
+			if json.Unmarshal([]byte(text), &x) != nil || len(x) != 5+len(of) {
+				return errors.New("cannot read for " + fileAccess + ": ClickHouse's answer is not what was asked for")
+			}
+			key := strings.Join(x[5:], "\x00")
+			r := byKey[key]
+			if r == nil {
+				r = &row{cells: x[0], first: x[3], last: x[4], of: x[5:]}
+				byKey[key] = r
+			}
+			calls, _ := strconv.ParseUint(x[1], 10, 64)
+			failed, _ := strconv.ParseUint(x[2], 10, 64)
+			r.calls, r.failed, r.first, r.last = r.calls+calls, r.failed+failed, min(r.first, x[3]), max(r.last, x[4])
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	b.WriteString("principal,kind,issuer,method,verified,client,server,tool,calls,failed,first,last\n")
+	for _, r := range slices.SortedFunc(maps.Values(byKey), func(a, b *row) int { return slices.Compare(a.of, b.of) }) {
+		fmt.Fprintf(&b, "%s,%d,%d,\"%s\",\"%s\"\n", r.cells, r.calls, r.failed, r.first, r.last)
+	}
+	return e.a.add(fileAccess, []byte(b.String()))
 }
 
 // redaction writes what shows that raw content is not kept: how much was removed, by class, and that no row has what only raw events have.
 func (e *exporter) redaction(ctx context.Context) error {
-	one := func(query string) (uint64, error) {
-		rows, err := e.db.Strings(ctx, "count redactions", query)
-		if err != nil || len(rows) != 1 {
-			return 0, err
-		}
-		return strconv.ParseUint(rows[0], 10, 64)
-	}
 	type result struct {
 		ByClass       []Count  `json:"redactions_by_class"`
 		WithRedaction uint64   `json:"events_with_redactions"`
@@ -158,17 +232,21 @@ func (e *exporter) redaction(ctx context.Context) error {
 		RawAttributes uint64   `json:"events_with_raw_attributes"` // 0, or redaction failed
 		Sample        []string `json:"sample_event_ids"`           // of events with redactions; their bodies are in events.ndjson
 	}
-	r := result{ByClass: e.summary.Redactions}
+	r := result{ByClass: slices.Concat([]Count{}, e.summary.Redactions)}
 	ev := e.db.Table("events")
-	var err error
 	for _, q := range []struct {
 		to   *uint64
 		cond string
 	}{{&r.WithRedaction, "notEmpty(redactions)"}, {&r.Withheld, "capture = 'withheld'"}, {&r.RawAttributes, "arrayExists(k -> startsWith(k, 'mcpsiem.raw.'), mapKeys(extra))"}} {
-		if *q.to, err = one("SELECT uniqExact(event_id) AS x FROM " + ev + " WHERE " + q.cond + " AND " + e.period("ts")); err != nil {
+		n, err := e.counts(ctx, "1", "events", "event_id", q.cond)
+		if err != nil {
 			return err
 		}
+		if len(n) > 0 {
+			*q.to = n[0].N
+		}
 	}
+	var err error
 	if r.Sample, err = e.db.Strings(ctx, "sample redactions", "SELECT DISTINCT event_id AS x FROM "+ev+" WHERE notEmpty(redactions) AND "+e.period("ts")+" ORDER BY x LIMIT 25"); err != nil {
 		return err
 	}

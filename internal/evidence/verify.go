@@ -21,9 +21,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/tlog"
@@ -59,14 +61,15 @@ type Report struct {
 	Exceptions   uint64    `json:"exceptions"`        // leaves of the period whose rows are not in the bundle: exceptions.csv says why
 	Outside      uint64    `json:"leaves_outside"`    // between the first and the last leaf of the bundle: of other times, says who exported
 	ProblemCount uint64    `json:"problem_count"`
-	Problems     []Problem `json:"problems"` // the first 1,000
+	Problems     []Problem `json:"problems"` // the first of them
 }
 
 // Limits of what a bundle may make the verifier hold.
 const (
 	maxSmall    = 64 << 20 // bytes of a file that is read whole
 	maxLine     = 64 << 20
-	maxList     = 100_000   // checkpoints of the past, anchors
+	maxList     = 100_000 // checkpoints of the past, anchors
+	maxProblems = 1000
 	maxSegments = 2_000_000 // parts of the log: one for each run of leaves of the period
 )
 
@@ -112,7 +115,7 @@ func (c *checker) problem(file, format string, args ...any) {
 
 func (c *checker) note(p Problem) {
 	c.r.ProblemCount++
-	if len(c.r.Problems) < 1000 {
+	if len(c.r.Problems) < maxProblems {
 		c.r.Problems = append(c.r.Problems, p)
 	}
 }
@@ -158,6 +161,7 @@ func (c *checker) check() {
 		c.problem("", "the file is no complete ZIP: it was cut off or damaged")
 		return
 	}
+	z.RegisterDecompressor(zip.Deflate, flate.NewReader)
 	c.z = z
 	if i := slices.IndexFunc(z.File, func(e *zip.File) bool { return e.Name == fileKey && e.Mode().IsRegular() }); i >= 0 {
 		c.entries[fileKey] = z.File[i]
@@ -185,7 +189,21 @@ func (c *checker) check() {
 	if !c.manifest() {
 		return
 	}
-	c.files()
+	// Every file's hash is compared while the rest is checked: what that finds comes first.
+	hashes := *c
+	hashes.r = Report{}
+	var hashing sync.WaitGroup
+	hashing.Go(hashes.files)
+	said := len(c.r.Problems)
+	c.records()
+	hashing.Wait()
+	c.r.ProblemCount += hashes.r.ProblemCount
+	c.r.Problems = slices.Insert(c.r.Problems, said, hashes.r.Problems...)
+	c.r.Problems = c.r.Problems[:min(len(c.r.Problems), maxProblems)]
+}
+
+// records checks what leads from the key to the lines.
+func (c *checker) records() {
 	if !c.checkpoint() {
 		return
 	}

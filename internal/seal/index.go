@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -255,6 +256,33 @@ func (d *DB) Strings(ctx context.Context, what, body string) ([]string, error) {
 		return nil
 	}})
 	return out, err
+}
+
+// IDsAtOnce is how many ids ClickHouse holds at once: some 100 MB. A variable for tests.
+var IDsAtOnce uint64 = 2_000_000
+
+// PartsByID returns conditions that divide n rows by a hash of the column that their id is in, so that each holds of about IDsAtOnce of them or less and all rows of an id are together.
+func PartsByID(id string, n uint64) []string {
+	parts := n/IDsAtOnce + 1
+	if parts == 1 {
+		return []string{"1"}
+	}
+	out := make([]string, parts)
+	for i := range out {
+		out[i] = fmt.Sprintf("cityHash64(%s) %% %d = %d", id, parts, i)
+	}
+	return out
+}
+
+// Count counts the rows of a table that a condition, in SQL, is true of.
+func (d *DB) Count(ctx context.Context, table, where string) (n uint64, err error) {
+	rows, err := d.Strings(ctx, "count "+table, "SELECT count() AS x FROM "+d.table(table)+" WHERE "+where)
+	for _, r := range rows {
+		if n, err = strconv.ParseUint(r, 10, 64); err != nil {
+			return 0, fmt.Errorf("cannot count %s: ClickHouse's answer is not what was asked for", table)
+		}
+	}
+	return n, err
 }
 
 // Tenants lists the tenants that have a log or rows.

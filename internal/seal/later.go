@@ -27,20 +27,13 @@ func (d *DB) NewLater(tenant string, size uint64) *Later {
 	return &Later{db: d, tenant: tenant, size: size}
 }
 
-const idsAtOnce = 2_000_000 // leaves whose ids ClickHouse groups at once: some 100 MB
-
 func (l *Later) load(ctx context.Context) error {
 	again := map[uuid.UUID]bool{}
-	parts := l.size/idsAtOnce + 1
-	for part := range parts {
-		where := ""
-		if parts > 1 {
-			where = fmt.Sprintf(" AND cityHash64(id) %% %d = %d", parts, part)
-		}
+	for _, part := range PartsByID("id", l.size) {
 		var id proto.ColUUID
 		err := l.db.do(ctx, "look for leaves of the same row", ch.Query{
-			Body: fmt.Sprintf("SELECT id FROM %s WHERE tenant = %s%s GROUP BY id HAVING max(leaf_index) > min(leaf_index)",
-				l.db.table("seal_leaves"), lit(l.tenant), where),
+			Body: fmt.Sprintf("SELECT id FROM %s WHERE tenant = %s AND %s GROUP BY id HAVING max(leaf_index) > min(leaf_index)",
+				l.db.table("seal_leaves"), lit(l.tenant), part),
 			Result: proto.Results{{Name: "id", Data: &id}},
 			OnResult: func(context.Context, proto.Block) error {
 				for _, x := range id {

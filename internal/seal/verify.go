@@ -645,11 +645,7 @@ func (v *verification) added(ctx context.Context) error {
 	return nil
 }
 
-// setSize is how many rows ClickHouse looks up at once: some 100 MB.
-const setSize = 1_000_000
-
-// ranges divides the period into conditions, given the name of the id's column, that hold of about setSize rows of a table or less: some hours, or of an hour that has
-// more those ids that a hash puts together.
+// ranges divides the period into conditions, given the name of the id's column, that hold of about IDsAtOnce rows of a table or less: some hours, or a part of an hour that has more.
 func (v *verification) ranges(ctx context.Context, t *table) (out []func(id string) string, err error) {
 	hours, err := v.db.Strings(ctx, "count rows by hour", fmt.Sprintf("SELECT concat(toString(toUnixTimestamp(toStartOfHour(ts)) AS hour), ' ', toString(count())) AS x FROM %s WHERE %s GROUP BY hour ORDER BY hour",
 		v.db.table(t.name), v.period()))
@@ -660,14 +656,9 @@ func (v *verification) ranges(ctx context.Context, t *table) (out []func(id stri
 	rows := uint64(0)
 	end := func() {
 		of := fmt.Sprintf("ts >= toDateTime64(%d, 9, 'UTC') AND ts < toDateTime64(%d, 9, 'UTC')", from, to)
-		parts := rows/setSize + 1
-		for part := range parts {
-			out = append(out, func(id string) string {
-				if parts == 1 {
-					return of
-				}
-				return fmt.Sprintf("%s AND cityHash64(%s) %% %d = %d", of, id, parts, part)
-			})
+		for part := range PartsByID("", rows) {
+			n := rows
+			out = append(out, func(id string) string { return of + " AND " + PartsByID(id, n)[part] })
 		}
 		rows = 0
 	}
@@ -677,7 +668,7 @@ func (v *verification) ranges(ctx context.Context, t *table) (out []func(id stri
 		if _, err := fmt.Sscan(h, &hour, &n); err != nil {
 			return nil, errors.New("cannot count rows by hour: ClickHouse's answer is not what was asked for")
 		}
-		if rows > 0 && rows+n > setSize {
+		if rows > 0 && rows+n > IDsAtOnce {
 			end()
 		}
 		if rows == 0 {

@@ -360,7 +360,7 @@ func newAuditProof() *cobra.Command {
 			if len(leaves) == 0 {
 				return withCode(exitCheck, errors.New("nothing of this id is sealed (yet): see `mcpsiem status`"))
 			}
-			matches, err := db.Match(c.Context(), tenant, leaves[len(leaves)-1:], true)
+			matches, err := db.Match(c.Context(), tenant, leaves[len(leaves)-1:], &seal.Keep{})
 			if err != nil {
 				return err
 			}

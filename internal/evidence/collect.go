@@ -22,6 +22,7 @@ type batch struct {
 	kind    string
 	matches []seal.Match
 	fates   map[uint64]string // by leaf
+	keep    *seal.Keep        // what matches are in
 
 	end *stepEnd // of the last one of a step, which has no matches
 }
@@ -47,6 +48,9 @@ func (e *exporter) collect(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	batches := make(chan *batch)
+	free := make(chan *seal.Keep, 2) // one is packed from while the other is read into
+	free <- &seal.Keep{}
+	free <- &seal.Keep{}
 	var failed error
 	var reader sync.WaitGroup
 	defer reader.Wait()
@@ -54,7 +58,7 @@ func (e *exporter) collect(ctx context.Context) error {
 	from := e.At
 	reader.Go(func() {
 		defer close(batches)
-		failed = e.read(ctx, from, func(b *batch) error {
+		failed = e.read(ctx, from, free, func(b *batch) error {
 			select {
 			case batches <- b:
 				return nil
@@ -67,6 +71,9 @@ func (e *exporter) collect(ctx context.Context) error {
 		if err := p.add(b); err != nil {
 			return err
 		}
+		if b.keep != nil {
+			free <- b.keep
+		}
 		if b.end != nil && e.Progress != nil {
 			e.Progress(e.At-e.First, e.End-e.First)
 		}
@@ -78,7 +85,7 @@ func (e *exporter) collect(ctx context.Context) error {
 }
 
 // read gives the batches from a leaf on.
-func (e *exporter) read(ctx context.Context, from uint64, give func(*batch) error) error {
+func (e *exporter) read(ctx context.Context, from uint64, free chan *seal.Keep, give func(*batch) error) error {
 	for from < e.End {
 		to := min(from+chunk, e.End)
 		leaves, err := e.db.Leaves(ctx, e.Tenant, from, to, e.From.UnixNano(), e.To.UnixNano())
@@ -93,7 +100,7 @@ func (e *exporter) read(ctx context.Context, from uint64, give func(*batch) erro
 					of = append(of, l)
 				}
 			}
-			if err := e.matches(ctx, of, give); err != nil {
+			if err := e.matches(ctx, of, free, give); err != nil {
 				return err
 			}
 		}
@@ -106,7 +113,7 @@ func (e *exporter) read(ctx context.Context, from uint64, give func(*batch) erro
 }
 
 // matches gives leaves of a kind with their rows, no more at once than maxBytes allows; one row may be larger.
-func (e *exporter) matches(ctx context.Context, leaves []seal.Leaf, give func(*batch) error) error {
+func (e *exporter) matches(ctx context.Context, leaves []seal.Leaf, free chan *seal.Keep, give func(*batch) error) error {
 	if len(leaves) == 0 {
 		return nil
 	}
@@ -118,13 +125,20 @@ func (e *exporter) matches(ctx context.Context, leaves []seal.Leaf, give func(*b
 			return err
 		}
 		if half := len(leaves) / 2; n > maxBytes && half > 0 {
-			if err := e.matches(ctx, leaves[:half], give); err != nil {
+			if err := e.matches(ctx, leaves[:half], free, give); err != nil {
 				return err
 			}
-			return e.matches(ctx, leaves[half:], give)
+			return e.matches(ctx, leaves[half:], free, give)
 		}
 	}
-	matches, err := e.db.Match(ctx, e.Tenant, leaves, true, cells...)
+	var keep *seal.Keep
+	select {
+	case keep = <-free:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	keep.Cells = cells
+	matches, err := e.db.Match(ctx, e.Tenant, leaves, keep)
 	if err != nil {
 		return err
 	}
@@ -132,7 +146,7 @@ func (e *exporter) matches(ctx context.Context, leaves []seal.Leaf, give func(*b
 	if err != nil {
 		return err
 	}
-	return give(&batch{kind: leaves[0].Kind, matches: matches, fates: fates})
+	return give(&batch{kind: leaves[0].Kind, matches: matches, fates: fates, keep: keep})
 }
 
 // fates tells, of leaves whose rows are not what they commit to, those that a later row replaced and those that were deleted with a record from those that are missing.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ClickHouse/ch-go/proto"
 	"github.com/google/uuid"
@@ -33,11 +34,47 @@ type Match struct {
 	Cells       []string // of the row, those asked for
 }
 
-// Match reads the rows that leaves stand for and compares. With keep, the rows' canonical forms come with them, and the named columns' values.
-func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool, cells ...string) ([]Match, error) {
+// Keep says what Match keeps of rows: their canonical forms, and the values of columns. Used again, it gives the memory of the canonical forms of before to those of now.
+type Keep struct {
+	Cells []string // columns
+
+	blocks [][]byte // that canonical forms are in, one after the other
+	used   int      // blocks that have something of now in them
+}
+
+const blockSize = 1 << 18
+
+func (k *Keep) canonical(c []byte) []byte {
+	n := len(c) + 1
+	if k.used == 0 || n > cap(k.blocks[k.used-1])-len(k.blocks[k.used-1]) {
+		if k.used == len(k.blocks) || n > blockSize {
+			k.blocks = slices.Insert(k.blocks, k.used, make([]byte, 0, max(n, blockSize)))
+		}
+		k.used++
+	}
+	b := &k.blocks[k.used-1]
+	from := len(*b)
+	*b = append(append(*b, c...), 0)
+	return (*b)[from : from+n-1 : from+n]
+}
+
+// again forgets what was kept.
+func (k *Keep) again() {
+	k.blocks = slices.DeleteFunc(k.blocks, func(b []byte) bool { return cap(b) > blockSize })
+	for i := range k.blocks {
+		k.blocks[i] = k.blocks[i][:0]
+	}
+	k.used = 0
+}
+
+// Match reads the rows that leaves stand for and compares. keep may be nil.
+func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep *Keep) ([]Match, error) {
 	out := make([]Match, len(leaves))
-	values := cellReader{names: cells}
-	var kept []byte // where canonical forms are put, one after the other
+	var values cellReader
+	if keep != nil {
+		keep.again()
+		values.names = keep.Cells
+	}
 	if err := d.Salts(ctx, tenant, leaves); err != nil {
 		return nil, err
 	}
@@ -87,15 +124,9 @@ func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep bool,
 					return
 				}
 				hit = true
-				if m.State != Matched && keep {
-					if n := len(r.Canonical) + 1; n > cap(kept)-len(kept) {
-						kept = make([]byte, 0, max(n, 1<<18))
-					}
-					from := len(kept)
-					kept = append(kept, r.Canonical...)
-					m.Canonical = kept[from : len(kept) : len(kept)+1]
-					kept = kept[:len(kept)+1]
-					if len(cells) > 0 {
+				if m.State != Matched && keep != nil {
+					m.Canonical = keep.canonical(r.Canonical)
+					if len(keep.Cells) > 0 {
 						m.Cells = values.read(r)
 					}
 				}

@@ -438,7 +438,7 @@ func (v *verification) compare(ctx context.Context, leaves []Leaf) error {
 	if len(leaves) == 0 {
 		return nil
 	}
-	matches, err := v.db.Match(ctx, v.Tenant, leaves, false)
+	matches, err := v.db.Match(ctx, v.Tenant, leaves, nil)
 	if err != nil {
 		return err
 	}
@@ -513,7 +513,7 @@ func (v *verification) newer(ctx context.Context, leaves []Leaf) (map[uint64]boo
 	there := map[uint64]bool{}
 	for len(list) > 0 {
 		n := min(len(list), chunk)
-		matches, err := v.db.Match(ctx, v.Tenant, list[:n], false)
+		matches, err := v.db.Match(ctx, v.Tenant, list[:n], nil)
 		if err != nil {
 			return nil, err
 		}
@@ -578,7 +578,7 @@ func (v *verification) deletions(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		matches, err := v.db.Match(ctx, v.Tenant, leaves, true)
+		matches, err := v.db.Match(ctx, v.Tenant, leaves, &Keep{})
 		if err != nil {
 			return err
 		}

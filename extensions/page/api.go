@@ -39,6 +39,7 @@ var parameters = map[string]struct {
 	"rank":   {regexp.MustCompile(`^[0-5]$`), "0"},
 	"closed": {regexp.MustCompile(`^[01]$`), "0"},
 	"find":   {regexp.MustCompile(`^[^\x00-\x1f]{0,200}$`), ""},
+	"skip":   {regexp.MustCompile(`^[0-9]{1,7}$`), "0"}, // rows of the pages before
 }
 
 const (
@@ -55,11 +56,10 @@ const (
 var endpoints = map[string]endpoint{
 	"summary": {
 		{"open", `SELECT severity, count() AS n FROM mcp_findings WHERE is_open GROUP BY severity`},
-		{"traffic", `SELECT count() AS calls, countIf(outcome NOT IN ('', 'ok', 'input_required')) AS failed, uniqExact(server) AS servers, uniqExact(principal_id) AS principals FROM events WHERE ts > ` + since + ` AND ` + calls},
 	},
 	"findings": {
 		{"findings", `SELECT ` + findingColumns + ` FROM mcp_findings AS f WHERE severity_rank >= {rank:UInt8} AND (is_open OR {closed:UInt8} = 1) AND ` + strings.Replace(found, "tenant)", "tenant, ' ', rule_id, ' ', summary)", 1) + `
-			ORDER BY is_open DESC, severity_rank DESC, f.raised DESC LIMIT 300`},
+			ORDER BY is_open DESC, severity_rank DESC, f.raised DESC, f.finding_id LIMIT {skip:UInt32}, 301`}, // one more than the page shows: it tells that there are more
 	},
 	"finding": {
 		{"finding", `SELECT ` + findingColumns + `, rule_version, confidence, key, conversation_id AS conversation, why, remediation, false_positives, references, note, arrayMap(x -> toString(x), event_ids) AS event_ids, evidence,
@@ -70,7 +70,7 @@ var endpoints = map[string]endpoint{
 		{"history", `SELECT formatDateTime(changed, '%Y-%m-%dT%H:%i:%SZ') AS time, status, triaged_by AS by, triage_note AS note FROM finding_history WHERE finding_id = toUUID({id:String}) ORDER BY revision`},
 	},
 	"calls": {
-		{"calls", `SELECT ` + callColumns + ` FROM events WHERE ts > ` + since + ` AND ` + calls + ` AND ` + found + ` ORDER BY ts DESC LIMIT 300`},
+		{"calls", `SELECT ` + callColumns + ` FROM events WHERE ts > ` + since + ` AND ` + calls + ` AND ` + found + ` ORDER BY ts DESC, event_id LIMIT {skip:UInt32}, 301`},
 	},
 	"live": { // what came after a moment, for a page that is open
 		{"calls", `SELECT ` + callColumns + ` FROM events WHERE ts > now() - INTERVAL 1 HOUR AND ts > fromUnixTimestamp64Nano({after:Int64}) AND ` + calls + ` AND ` + found + ` ORDER BY ts DESC LIMIT 100`},
@@ -83,22 +83,22 @@ var endpoints = map[string]endpoint{
 	},
 	"inventory": {
 		{"servers", `SELECT tenant, server, claimed, transports, hosts, principal_count AS principals, calls, failed_calls AS failed, tools_listed AS tools, definition_tokens AS tokens, toString(first_seen) AS first, toString(last_seen) AS last
-			FROM inventory_servers(since = ` + since + `) WHERE server != '' ORDER BY calls DESC LIMIT 300`},
+			FROM inventory_servers(since = ` + since + `) WHERE server != '' ORDER BY calls DESC, tenant, server LIMIT 301`},
 		{"tools", `SELECT tenant, server, tool, capabilities, versions, definition_tokens AS tokens, calls, failed_calls AS failed, never_used AS unused, toString(first_seen) AS first
-			FROM inventory_tools(since = ` + since + `) ORDER BY versions DESC, calls DESC LIMIT 300`},
+			FROM inventory_tools(since = ` + since + `) ORDER BY versions DESC, calls DESC, tenant, server, tool LIMIT 301`},
 	},
 	"cost": {
 		{"principals", `SELECT principal_id AS principal, principal_team AS team, round(sum(cost_amount), 4) AS cost, any(cost_currency) AS currency, sum(tokens_arguments) + sum(tokens_result) + sum(tokens_definitions) AS tokens
-			FROM events WHERE ts > ` + since + ` GROUP BY principal, team HAVING tokens > 0 ORDER BY cost DESC, tokens DESC LIMIT 100`},
+			FROM events WHERE ts > ` + since + ` GROUP BY principal, team HAVING tokens > 0 ORDER BY cost DESC, tokens DESC LIMIT 301`},
 		{"tools", `SELECT server, tool, round(sum(cost_amount), 4) AS cost, any(cost_currency) AS currency, sum(tokens_arguments) + sum(tokens_result) AS tokens, countIf(` + calls + `) AS calls
-			FROM events WHERE ts > ` + since + ` AND method = 'tools/call' GROUP BY server, tool HAVING tokens > 0 ORDER BY cost DESC, tokens DESC LIMIT 100`},
-		{"definitions", `SELECT server, max(tokens_definitions) AS tokens, count() AS lists FROM events WHERE ts > ` + since + ` AND tokens_definitions > 0 GROUP BY server ORDER BY tokens DESC LIMIT 100`},
+			FROM events WHERE ts > ` + since + ` AND method = 'tools/call' GROUP BY server, tool HAVING tokens > 0 ORDER BY cost DESC, tokens DESC LIMIT 301`},
+		{"definitions", `SELECT server, max(tokens_definitions) AS tokens, count() AS lists FROM events WHERE ts > ` + since + ` AND tokens_definitions > 0 GROUP BY server ORDER BY tokens DESC LIMIT 301`},
 	},
 	"health": {
 		{"consumers", `SELECT stream, durable AS consumer, argMax(c.pending, c.observed_at) AS waiting, argMax(c.ack_pending, c.observed_at) AS under_way, round(argMax(c.lag_seconds, c.observed_at), 1) AS behind_s, toString(max(c.observed_at)) AS observed
 			FROM consumers AS c WHERE observed_at > now() - INTERVAL 1 HOUR GROUP BY stream, durable ORDER BY behind_s DESC, stream, consumer`},
-		{"taps", `SELECT tap_id AS tap, anyIf(e.server, e.server != '') AS server, count() AS events, sum(lost_events) AS lost, dateDiff('second', max(ts), now()) AS silent_s FROM events AS e WHERE ts > ` + since + ` AND tap_id != '' GROUP BY tap_id ORDER BY silent_s LIMIT 200`},
-		{"dead", `SELECT sink, stream, reason, sum(records) AS records FROM ledger WHERE sink != '' AND reason NOT IN ('replayed', 'dropped') GROUP BY sink, stream, reason ORDER BY records DESC LIMIT 100`},
+		{"taps", `SELECT tap_id AS tap, anyIf(e.server, e.server != '') AS server, count() AS events, sum(lost_events) AS lost, dateDiff('second', max(ts), now()) AS silent_s FROM events AS e WHERE ts > ` + since + ` AND tap_id != '' GROUP BY tap_id ORDER BY silent_s LIMIT 301`},
+		{"dead", `SELECT sink, stream, reason, sum(records) AS records FROM ledger WHERE sink != '' AND reason NOT IN ('replayed', 'dropped') GROUP BY sink, stream, reason ORDER BY records DESC LIMIT 301`},
 		{"accounts", `SELECT stream, sink, received, stored, dead_lettered, difference FROM accounting ORDER BY stream`},
 		{"seals", `SELECT tenant, max(c.size) AS sealed, toString(max(c.signed_at)) AS signed FROM seal_checkpoints AS c GROUP BY tenant ORDER BY tenant`},
 	},

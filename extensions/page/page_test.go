@@ -186,6 +186,38 @@ func TestEveryEndpointAnswers(t *testing.T) {
 			}
 		}
 	}
+
+	// Page after page every finding and every call comes, each once, and of each page one row more where there are more.
+	for name, sql := range map[string]string{
+		"findings": "SELECT count() FROM mcp_findings WHERE is_open",
+		"calls":    "SELECT count() FROM events WHERE " + calls + " AND ts > now() - INTERVAL 24 HOUR",
+	} {
+		var want uint64
+		if err := storetest.Open(t, chdb.UserAnalyst).QueryRow(ctx, sql).Scan(&want); err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for skip, more := 0, true; more; skip += 300 {
+			_, _, body := get(t, p, fmt.Sprintf("/api/%s?skip=%d", name, skip))
+			var got map[string][]struct {
+				ID string `json:"id"`
+			}
+			if err := json.Unmarshal([]byte(body), &got); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			page := got[name]
+			more = len(page) > 300
+			for _, r := range page[:min(len(page), 300)] {
+				if seen[r.ID] {
+					t.Fatalf("%s: %s comes twice", name, r.ID)
+				}
+				seen[r.ID] = true
+			}
+		}
+		if want < 900 || want-uint64(len(seen)) > 20 { // a moment passes between the two, and with it the oldest calls
+			t.Errorf("%d of %d %s came", len(seen), want, name)
+		}
+	}
 }
 
 func TestStoreAway(t *testing.T) {

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +47,8 @@ done`
 type installation struct {
 	dir, link string
 	otlp      string
+	store     string // ClickHouse's HTTP
+	pid       int
 }
 
 func start(t *testing.T) installation {
@@ -75,7 +80,8 @@ func start(t *testing.T) installation {
 		mu.Unlock()
 		if l := link.FindString(text); l != "" {
 			var e struct {
-				OTLP string `json:"otlp_http"`
+				OTLP  string `json:"otlp_http"`
+				Store string `json:"clickhouse_http"`
 			}
 			b, err := os.ReadFile(filepath.Join(dir, "endpoints.json"))
 			if err == nil {
@@ -84,7 +90,7 @@ func start(t *testing.T) installation {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return installation{dir, l, e.OTLP}
+			return installation{dir, l, e.OTLP, e.Store, cmd.Process.Pid}
 		}
 		select {
 		case err := <-done:
@@ -125,17 +131,39 @@ func browser(t *testing.T) string {
 	return ""
 }
 
+// until waits for words in the page: the store and the page's own pace come between.
+func until(js string) chromedp.Action {
+	return chromedp.Poll(js, nil, chromedp.WithPollingInterval(200*time.Millisecond), chromedp.WithPollingTimeout(40*time.Second))
+}
+
+func textOf(selector, s string) chromedp.Action {
+	return until(fmt.Sprintf(`document.querySelector(%q).innerText.includes(%q)`, selector, s))
+}
+
+func hasText(s string) chromedp.Action { return textOf("main", s) }
+
+func goTo(hash string) chromedp.Action {
+	return chromedp.Evaluate(fmt.Sprintf(`location.hash = %q`, hash), nil)
+}
+
+// newTab is a tab of a browser of its own.
+func newTab(t *testing.T) context.Context {
+	t.Helper()
+	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(browser(t)), chromedp.NoSandbox, chromedp.WindowSize(1200, 800))
+	alloc, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
+	t.Cleanup(cancel)
+	tab, cancel := chromedp.NewContext(alloc)
+	t.Cleanup(cancel)
+	tab, cancel = context.WithTimeout(tab, 4*time.Minute)
+	t.Cleanup(cancel)
+	return tab
+}
+
 func TestPage(t *testing.T) {
 	in := start(t)
 	in.talk(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":%q,"arguments":{"note":"1"}}}`, hostile))
 
-	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(browser(t)), chromedp.NoSandbox, chromedp.WindowSize(1200, 800))
-	alloc, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
-	defer cancel()
-	tab, cancel := chromedp.NewContext(alloc)
-	defer cancel()
-	tab, cancel = context.WithTimeout(tab, 3*time.Minute)
-	defer cancel()
+	tab := newTab(t)
 	var mu sync.Mutex
 	var wrong []string
 	host := strings.TrimSuffix(in.link[:strings.Index(in.link, "?")], "/")
@@ -175,17 +203,6 @@ func TestPage(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", name, err, html)
 		}
 	}
-	// until waits for words in the page: the store and the page's own pace come between.
-	until := func(js string) chromedp.Action {
-		return chromedp.Poll(js, nil, chromedp.WithPollingInterval(200*time.Millisecond), chromedp.WithPollingTimeout(40*time.Second))
-	}
-	hasText := func(s string) chromedp.Action {
-		return until(fmt.Sprintf(`document.querySelector('main').innerText.includes(%q)`, s))
-	}
-	goTo := func(hash string) chromedp.Action {
-		return chromedp.Evaluate(fmt.Sprintf(`location.hash = %q`, hash), nil)
-	}
-
 	var url string
 	step("findings", chromedp.Navigate(in.link), chromedp.WaitVisible("main h2"), chromedp.Location(&url), hasText("credential_leak"))
 	if strings.Contains(url, "token") {
@@ -233,4 +250,99 @@ func TestPage(t *testing.T) {
 	for _, w := range wrong {
 		t.Error(w)
 	}
+}
+
+// sql runs a statement in the store as its administrator.
+func (in installation) sql(t *testing.T, q string) {
+	t.Helper()
+	password, err := os.ReadFile(filepath.Join(in.dir, "secrets", "clickhouse-admin.password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequest("POST", "http://"+in.store+"/?database=mcpsiem", strings.NewReader(q))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-ClickHouse-User", "admin")
+	r.Header.Set("X-ClickHouse-Key", strings.TrimSpace(string(password)))
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if b, _ := io.ReadAll(res.Body); res.StatusCode != 200 {
+		t.Fatalf("%d %s", res.StatusCode, b)
+	}
+}
+
+// engine is the process that holds the store.
+func (in installation) engine(t *testing.T) int {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", in.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range tasks {
+		b, _ := os.ReadFile(f)
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+			return pid
+		}
+	}
+	t.Fatal("mcpsiem has no child")
+	return 0
+}
+
+// Thousands of findings and calls can all be reached, a burst leaves no hole, and while the store does not answer the page says so and knows nothing.
+func TestManyRowsAndAStoreThatIsAway(t *testing.T) {
+	in := start(t)
+	calls := func(tool string, n int) {
+		in.sql(t, fmt.Sprintf(`INSERT INTO events (event_id, ts, tenant, server, tool, method, kind, direction, outcome)
+			SELECT generateUUIDv4(), now64(9) - toIntervalMillisecond(number), 'default', 'notes', '%s', 'tools/call', 'response', 'server_to_client', 'ok' FROM numbers(%d)`, tool, n))
+	}
+	calls("early", 3000)
+	in.sql(t, `INSERT INTO findings (finding_id, ts, first_seen, last_seen, tenant, rule_id, severity, status, summary)
+		SELECT generateUUIDv4(), now64(9), now64(9), now64(9), 'default', 'many', 'medium', 'open', concat('finding ', toString(number)) FROM numbers(2000)`)
+	tab := newTab(t)
+	step := func(name string, actions ...chromedp.Action) {
+		t.Helper()
+		if err := chromedp.Run(tab, actions...); err != nil {
+			var html string
+			_ = chromedp.Run(tab, chromedp.Evaluate(`document.body.innerText.slice(0, 2000)`, &html))
+			t.Fatalf("%s: %v\n%s", name, err, html)
+		}
+	}
+	rows := func(n int) chromedp.Action {
+		return until(fmt.Sprintf(`document.querySelectorAll('tbody tr').length === %d`, n))
+	}
+	step("findings", chromedp.Navigate(in.link), chromedp.WaitVisible("main h2"), hasText("1 to 300 of more findings"), rows(300), textOf("#open", "2000 open"))
+	step("second page", chromedp.Click(`//a[contains(., 'The next 300')]`, chromedp.BySearch), hasText("301 to 600 of more findings"))
+	step("last page", goTo("#/findings?skip=1800"), hasText("1,801 to 2,000 of 2,000 findings"), rows(200))
+	step("back", chromedp.Click(`//a[contains(., 'The 300 before')]`, chromedp.BySearch), hasText("1,501 to 1,800"))
+	step("calls", goTo("#/calls"), hasText("1 to 300 of more calls"), rows(300))
+	calls("burst", 500)
+	step("a burst", until(`[...document.querySelectorAll('tbody tr')].filter(r => r.innerText.includes('burst')).length === 300`))
+	step("later calls", chromedp.Click(`//a[contains(., 'The next 300')]`, chromedp.BySearch), hasText("301 to 600 of more calls"), hasText("burst"), hasText("early"))
+	step("inventory", goTo("#/inventory"), hasText("Servers and tools"), textOf("#open", "2000 open"))
+
+	engine := in.engine(t)
+	if err := syscall.Kill(engine, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	stopped := true
+	t.Cleanup(func() {
+		if stopped {
+			_ = syscall.Kill(engine, syscall.SIGCONT)
+		}
+	})
+	step("away", textOf("#open", "not known"), textOf("#state", "Not up to date: the store does not answer"))
+	step("asked meanwhile", goTo("#/findings"), hasText("the store does not answer"))
+	if err := syscall.Kill(engine, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	stopped = false
+	step("back by itself", hasText("1 to 300 of more findings"), textOf("#open", "2000 open"), textOf("#state", "As of"))
+	if err := syscall.Kill(in.engine(t), syscall.SIGKILL); err != nil { // mcpsiem starts another
+		t.Fatal(err)
+	}
+	step("another engine", goTo("#/calls"), hasText("1 to 300 of more calls"), textOf("#state", "Live, as of"), textOf("#open", "2000 open"))
 }

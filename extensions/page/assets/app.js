@@ -21,7 +21,8 @@ function el(name, attributes, ...children) {
 
 async function ask(name, parameters) {
   const url = '/api/' + name + '?' + new URLSearchParams(parameters || {});
-  const r = await fetch(url, { credentials: 'same-origin' });
+  let r;
+  try { r = await fetch(url, { credentials: 'same-origin', signal: AbortSignal.timeout(20000) }); } catch { throw new Error('mcpsiem does not answer; is it running?'); }
   if (!r.ok) throw new Error((await r.text()).trim() || r.statusText);
   return r.json();
 }
@@ -40,7 +41,11 @@ const who = r => (r.principal ? r.principal + (r.verified === false ? ' (claimed
 const col = (head, of, kind) => ({ head, of, kind });
 const num = (head, of) => col(head, r => number.format(of(r) ?? 0), 'number');
 
+// The server sends one row more than a page shows where there are more.
+const most = 300;
+
 function table(caption, columns, rows, fresh) {
+  if (rows.length > most) { caption += ': the first ' + most + ', there are more (mcpsiem inventory and mcpsiem query have all)'; rows = rows.slice(0, most); }
   if (!rows.length) return el('p', { class: 'nothing' }, caption + ': nothing.');
   return el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': visible(caption) }, el('table', {},
     el('caption', {}, caption),
@@ -85,9 +90,17 @@ function choose(view, current, controls) {
 
 const hours = { name: 'hours', label: 'Since', standard: '24', options: [['1', 'an hour'], ['24', 'a day'], ['168', 'a week'], ['720', '30 days']] };
 
-// The server sends so many rows of findings and of calls, and no more.
-const most = 300;
-const counted = (rows, what, order) => (rows.length < most ? number.format(rows.length) + ' ' + what + ', ' + order : 'The first ' + most + ' ' + what + ', ' + order + '; there are more: choose or find');
+// A list that goes on over pages: what of it this one is, and the way to the others, in the address as the choice is.
+const skipped = q => Number(q.skip) || 0;
+const counted = (rows, q, what, order) => {
+  const from = skipped(q), n = Math.min(rows.length, most);
+  return (!from && rows.length <= most ? number.format(n) + ' ' + what : number.format(from + 1) + ' to ' + number.format(from + n) + ' of ' + (rows.length > most ? 'more ' : number.format(from + n) + ' ') + what) + ', ' + order;
+};
+function pages(view, q, rows) {
+  const to = (skip, text) => link('#/' + view + '?' + new URLSearchParams({ ...q, skip: String(skip) }), text);
+  const from = skipped(q);
+  return !from && rows.length <= most ? null : el('p', {}, from ? to(Math.max(from - most, 0), 'The ' + most + ' before') : null, ' ', rows.length > most ? to(from + most, 'The next ' + most) : null);
+}
 const chosen = q => q.find || q.rank > 0;
 
 const find = { name: 'find', label: 'Find', placeholder: 'server, tool, who' };
@@ -101,7 +114,8 @@ const views = {
       choose('findings', q, [
         { name: 'rank', label: 'Severity', standard: '0', options: [['0', 'all'], ['2', 'low and worse'], ['3', 'medium and worse'], ['4', 'high and worse'], ['5', 'critical']] },
         { name: 'closed', label: 'Show', standard: '0', options: [['0', 'open'], ['1', 'open and closed']] }, find]),
-      d.findings.length ? table(counted(d.findings, 'findings', 'the worst first'), findingColumns, d.findings)
+      d.findings.length ? [table(counted(d.findings, q, 'findings', 'the worst first'), findingColumns, d.findings.slice(0, most)), pages('findings', q, d.findings)]
+        : skipped(q) ? [el('p', { class: 'nothing' }, 'No findings from here on.'), pages('findings', q, d.findings)]
         : el('p', { class: 'nothing' }, chosen(q) ? 'No finding matches.' : 'No findings' + (q.closed === '1' ? '' : ' are open') + '. To see one, run make demo, or look at the calls.'),
     ], again: 10 };
   },
@@ -141,16 +155,22 @@ const views = {
     const d = await ask('calls', q);
     let rows = d.calls;
     const place = el('div', {});
-    const draw = fresh => place.replaceChildren(rows.length ? table(counted(rows, 'calls', 'the newest first'), callColumns, rows, fresh)
-      : el('p', { class: 'nothing' }, chosen(q) ? 'No call matches.' : 'No calls in this time. Put a tap on a server: mcptap stdio --name files -- npx -y @modelcontextprotocol/server-filesystem ~'));
+    const draw = fresh => place.replaceChildren(...[rows.length ? table(counted(rows, q, 'calls', 'the newest first'), callColumns, rows.slice(0, most), fresh)
+      : skipped(q) ? el('p', { class: 'nothing' }, 'No calls from here on.')
+      : el('p', { class: 'nothing' }, chosen(q) ? 'No call matches.' : 'No calls in this time. Put a tap on a server: mcptap stdio --name files -- npx -y @modelcontextprotocol/server-filesystem ~'), pages('calls', q, rows)].filter(Boolean));
     draw();
-    return { title: 'Calls', body: [choose('calls', q, [hours, find]), place], again: 2, async live() {
+    let asked = Date.now();
+    const body = [choose('calls', q, [hours, find]), place];
+    return skipped(q) ? { title: 'Calls', body } : { title: 'Calls', body, again: 2, async live() {
+      if (Date.now() - asked > 50 * 60e3) return show(true); // it asks for the last hour
       const seen = new Set(rows.map(r => r.id));
       const newest = rows.length ? rows[0].ns : 0;
       const d = await ask('live', { after: String(Math.max(newest - 5e9, 0)), ...(q.find ? { find: q.find } : {}) });
+      asked = Date.now();
       const more = d.calls.filter(r => !seen.has(r.id));
+      if (more.length >= 100 && more.length === d.calls.length) return show(true); // as many as it sends, and none that was here: some may lie between
       if (more.length) {
-        rows = [...more, ...rows].sort((a, b) => b.ns - a.ns).slice(0, 300);
+        rows = [...more, ...rows].sort((a, b) => b.ns - a.ns).slice(0, most + 1);
         const ids = new Set(more.map(r => r.id));
         draw(r => ids.has(r.id));
       }
@@ -218,8 +238,10 @@ const views = {
 let shown = 0; // counts views, so that a late answer for an earlier one is dropped
 let timer;
 
+// showOpen without counts says that they are not known: an old "No open findings" would be a lie.
 function showOpen(open) {
-  const n = Object.fromEntries((open || []).map(r => [r.severity, r.n]));
+  if (!open) return document.getElementById('open').replaceChildren('Open findings: not known');
+  const n = Object.fromEntries(open.map(r => [r.severity, r.n]));
   const total = Object.values(n).reduce((a, b) => a + b, 0);
   document.getElementById('open').replaceChildren(total ? el('span', {}, total + ' open: ', Object.keys(ranks).filter(s => n[s]).map((s, i) => [i ? ', ' : '', el('span', { class: 'badge ' + s }, n[s] + ' ' + s)])) : 'No open findings');
 }
@@ -245,10 +267,13 @@ async function show(keepPlace) {
     document.title = v.title + ' - mcpsiem';
     say('As of ' + new Date().toLocaleTimeString());
     if (!keepPlace) { main.focus({ preventScroll: true }); window.scrollTo(0, 0); }
-    ask('summary').then(s => mine === shown && showOpen(s.open)).catch(() => {});
+    const open = async () => showOpen((await ask('summary')).open);
+    open().catch(() => mine === shown && showOpen());
+    if (!v.again) Object.assign(v, { again: 10, live: open, asOf: 'As of ' + new Date().toLocaleTimeString() }); // what is shown stays; what is open does not
   } catch (e) {
     if (mine !== shown) return;
     say('Not up to date: ' + e.message);
+    showOpen();
     if (!keepPlace) main.replaceChildren(el('p', { class: 'failed', role: 'alert' }, e.message));
     v = { again: 5 };
   }
@@ -256,7 +281,7 @@ async function show(keepPlace) {
     if (mine !== shown) return;
     if (document.hidden || main.contains(document.activeElement) && document.activeElement !== main && !v.live) { timer = setTimeout(again, 1000); return; } // nothing moves under the reader's hands
     if (!v.live) return show(true);
-    try { await v.live(); if (mine === shown) say('Live, as of ' + new Date().toLocaleTimeString()); } catch (e) { say('Not up to date: ' + e.message); }
+    try { await v.live(); if (mine === shown) say(v.asOf || 'Live, as of ' + new Date().toLocaleTimeString()); } catch (e) { if (mine === shown) { say('Not up to date: ' + e.message); showOpen(); } }
     if (mine === shown) timer = setTimeout(again, v.again * 1000);
   };
   if (v.again) timer = setTimeout(again, v.again * 1000);

@@ -104,6 +104,10 @@ func raisers(c *cobra.Command) []string {
 	return out
 }
 
+func isRaiser(c *cobra.Command, id string) bool {
+	return slices.ContainsFunc(raisers(c), func(v string) bool { name, _, _ := strings.Cut(v, "\t"); return name == id })
+}
+
 func sinkNames(c *cobra.Command) (out []string) {
 	list, _ := distro.ReadSinks(state.Dir(stateOf(c)).Sinks())
 	for _, s := range list {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -97,7 +99,9 @@ It is in force within seconds, and what is wrong in it changes nothing.`,
 				return withCode(exitUsage, errors.New("--group needs --from-finding, whose group is meant"))
 			}
 			if id == "" {
-				id = now.UTC().Format("entry-20060102-150405")
+				var b [4]byte
+				_, _ = rand.Read(b[:])
+				id = now.UTC().Format("entry-20060102-") + hex.EncodeToString(b[:])
 			}
 			for _, p := range []*string{&m.Rule, &m.Tenant, &m.Principal, &m.Client, &m.Server, &m.Tool} {
 				if *p == "*" {
@@ -109,6 +113,9 @@ It is in force within seconds, and what is wrong in it changes nothing.`,
 				"client": m.Client, "server": m.Server, "tool": m.Tool, "group": m.Group, "when": m.When, "severity": strings.Join(m.Severity, ",")}
 			if err := triage.Add(a.path(), e, a.recorded(c, "add", id, details)); err != nil {
 				return err
+			}
+			if m.Rule != "" && !strings.Contains(m.Rule, "*") && !isRaiser(c, m.Rule) {
+				fmt.Fprintf(c.ErrOrStderr(), "mcpsiem: warning: no rule or detector of this installation is called %q (see `mcpsiem rules list`, docs/detectors)\n", m.Rule)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s until %s: %s\n", id, end.Local().Format(time.DateTime), plain(fitting(m)))
 			return nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -280,25 +281,53 @@ func (o *initOptions) answers(ask asker) (a setup.Answers, err error) {
 		}
 	}
 	if a.Retention == "" {
-		a.Retention, err = ask.Line("Retention preset: "+strings.Join(presetNames(), ", ")+" (Enter: nothing is ever removed)", "")
+		a.Retention, err = until(ask.Line, "Retention preset: "+strings.Join(presetNames(), ", ")+" (Enter: nothing is ever removed)", "", func(name string) error {
+			if name != "" && !slices.Contains(presetNames(), name) {
+				return fmt.Errorf("there is no preset %q", name)
+			}
+			return nil
+		})
 	}
 	return a, err
+}
+
+// until asks again, saying what is wrong, as long as something is.
+func until(ask func(question, otherwise string) (string, error), question, otherwise string, wrong func(string) error) (string, error) {
+	text := question
+	for {
+		answer, err := ask(text, otherwise)
+		if err != nil {
+			return "", err
+		}
+		fault := wrong(answer)
+		if fault == nil {
+			return answer, nil
+		}
+		text = fault.Error() + "\n" + question
+	}
 }
 
 func askIssuer(ask asker) (*setup.Issuer, error) {
 	var i setup.Issuer
 	var audiences string
+	anything := func(string) error { return nil }
 	for _, q := range []struct {
-		to   *string
-		text string
+		to    *string
+		text  string
+		wrong func(string) error
 	}{
-		{&i.Issuer, "Identity provider: the tokens' iss, exactly (Enter: none; tokens stay claims)"},
-		{&i.JWKSURL, "  URL of its key set (jwks_uri)"},
-		{&audiences, "  audiences that a token must name, separated by blanks (Enter: any)"},
-		{&i.IDClaim, "  claim that names people, e.g. email (Enter: sub)"},
+		{&i.Issuer, "Identity provider: the tokens' iss, exactly (Enter: none; tokens stay claims)", anything},
+		{&i.JWKSURL, "  URL of its key set (jwks_uri)", func(u string) error {
+			if !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://127.0.0.1") && !strings.HasPrefix(u, "http://localhost") {
+				return errors.New("  this must be an https URL, as the provider's /.well-known/openid-configuration names it")
+			}
+			return nil
+		}},
+		{&audiences, "  audiences that a token must name, separated by blanks (Enter: any)", anything},
+		{&i.IDClaim, "  claim that names people, e.g. email (Enter: sub)", anything},
 	} {
 		var err error
-		if *q.to, err = ask.Line(q.text, ""); err != nil {
+		if *q.to, err = until(ask.Line, q.text, "", q.wrong); err != nil {
 			return nil, err
 		}
 		if i.Issuer == "" {
@@ -316,7 +345,13 @@ func askSinks(ask asker) ([]setup.Sink, error) {
 	}
 	var out []setup.Sink
 	for {
-		typ, err := ask.Line("Sink: where else events and findings go: "+strings.Join(types, ", ")+" (Enter: no more)", "")
+		typ, err := until(ask.Line, "Sink: where else events and findings go: "+strings.Join(types, ", ")+" (Enter: no more)", "", func(typ string) error {
+			if typ == "" {
+				return nil
+			}
+			_, err := setup.FormOf(typ)
+			return err
+		})
 		if err != nil || typ == "" {
 			return out, err
 		}
@@ -333,11 +368,16 @@ func askSinks(ask asker) ([]setup.Sink, error) {
 			if q.Example != "" {
 				text += ", e.g. " + q.Example
 			}
+			how := ask.Line
 			if q.Secret {
-				s.Values[q.Key], err = ask.Secret(text)
-			} else {
-				s.Values[q.Key], err = ask.Line(text, q.Default)
+				how = func(question, _ string) (string, error) { return ask.Secret(question) }
 			}
+			s.Values[q.Key], err = until(how, text, q.Default, func(v string) error {
+				if v == "" && q.Required {
+					return errors.New("  this is needed")
+				}
+				return nil
+			})
 			if err != nil {
 				return nil, err
 			}

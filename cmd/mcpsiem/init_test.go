@@ -13,11 +13,13 @@ import (
 
 // answering answers from a list, and knows what was asked without echo.
 type answering struct {
-	answers []string
-	secrets int
+	answers   []string
+	secrets   int
+	questions []string
 }
 
 func (p *answering) Line(question, otherwise string) (string, error) {
+	p.questions = append(p.questions, question)
 	if len(p.answers) == 0 {
 		return "", io.EOF
 	}
@@ -62,6 +64,29 @@ func TestInitAsks(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "t0ken") {
 		t.Error("the secret is on the screen")
+	}
+}
+
+// A wrong answer is asked for again, and costs none of the others.
+func TestInitAsksAgain(t *testing.T) {
+	alone(t)
+	dir := filepath.Join(t.TempDir(), "state")
+	p := &answering{answers: []string{"", "https://id.example.com/", "id.example.com/jwks", "", "https://id.example.com/jwks", "", "", "splunk", "splunkhec", "", "", "https://splunk.example.com:8088", "", "t0ken", "", "", "sox", "soc2"}}
+	var out bytes.Buffer
+	if err := runInit(context.Background(), initOptions{state: dir}, p, &out); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.answers) != 0 {
+		t.Errorf("%q are left", p.answers)
+	}
+	again := 0
+	for _, q := range p.questions {
+		if strings.Contains(q, "\n") {
+			again++
+		}
+	}
+	if again != 6 {
+		t.Errorf("asked again %d times: %q", again, p.questions)
 	}
 }
 

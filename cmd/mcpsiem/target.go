@@ -108,7 +108,7 @@ func readPassword(file string) (string, error) {
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("cannot read password: %w", err)
+		return "", fmt.Errorf("cannot read secret: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
 }

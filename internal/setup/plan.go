@@ -121,7 +121,7 @@ func (a Answers) site() ([]byte, error) {
 	}
 	if i := a.Issuer; i != nil {
 		if i.Issuer == "" || i.JWKSURL == "" {
-			return nil, errors.New("an identity provider has an issuer (the tokens' iss, exactly) and the URL of its key set")
+			return nil, errors.New("an identity provider needs both --issuer (the tokens' iss, exactly) and --jwks-url (its key set)")
 		}
 		is := map[string]any{"issuer": i.Issuer, "jwks_url": i.JWKSURL}
 		if len(i.Audiences) > 0 {

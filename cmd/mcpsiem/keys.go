@@ -184,8 +184,11 @@ with the next start.
 With --key wrap: the keys of tenants and archives, which lie in files of their own so that each can be destroyed, are wrapped with another key: the one that you put, or whose place you name, in wrap.key.next beside
 their folders. Without such a file, what is not wrapped yet is wrapped with the key in wrap.key. Running processes take part.
 
-With --key spool: the taps that use this state folder encrypt what they spool with another key from their next batch on; what is spooled already stays readable. On a machine that has taps alone: mcptap rotate-key.`,
-		Example: "  mcpsiem keys rotate --tenant acme\n  mcpsiem keys rotate --key seal\n  mcpsiem keys rotate --key jetstream\n  mcpsiem keys rotate --key wrap\n  mcpsiem keys rotate --key spool",
+With --key spool: the taps that use this state folder encrypt what they spool with another key from their next batch on; what is spooled already stays readable. On a machine that has taps alone: mcptap rotate-key.
+
+With --key identity: credentials have other fingerprints from about a second later on, so that events before and after do not correlate by credential. Who is enrolled in people.yaml or bound with a fingerprint under the
+former key stays that, as long as its file (identity.key.former.*) is there: enrol them anew with ` + "`mcpsiem identity fingerprint`" + `, then remove it.`,
+		Example: "  mcpsiem keys rotate --tenant acme\n  mcpsiem keys rotate --key seal\n  mcpsiem keys rotate --key jetstream\n  mcpsiem keys rotate --key wrap\n  mcpsiem keys rotate --key spool\n  mcpsiem keys rotate --key identity",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if (which == "") == (k.tenant == "") {
@@ -199,6 +202,8 @@ With --key spool: the taps that use this state folder encrypt what they spool wi
 				return k.rotateJetStream(c)
 			case "wrap":
 				return k.rotateWrap(c)
+			case "identity":
+				return k.rotateIdentity(c)
 			case "spool":
 				file := state.Dir(k.stateDir).Path("tap", "key")
 				if err := tap.RotateSpoolKey(file); err != nil {
@@ -208,7 +213,7 @@ With --key spool: the taps that use this state folder encrypt what they spool wi
 				_, err := fmt.Fprintf(c.OutOrStdout(), "what taps of this folder spool from now on is encrypted with the new key in %s; the former key goes when all that needs it has been sent\n", file)
 				return err
 			default:
-				return withCode(exitUsage, errors.New("--key is seal, jetstream, wrap or spool; `mcpsiem keys list` says how the others are rotated"))
+				return withCode(exitUsage, errors.New("--key is seal, jetstream, wrap, spool or identity; `mcpsiem keys list` says how the others are rotated"))
 			}
 			s, err := k.open()
 			if err != nil {
@@ -225,7 +230,7 @@ With --key spool: the taps that use this state folder encrypt what they spool wi
 	}
 	k.bind(c, false)
 	c.Flags().StringVar(&k.tenant, "tenant", "", "the `TENANT`")
-	c.Flags().StringVar(&which, "key", "", "`NAME` of a key of the installation: seal, jetstream, wrap or spool")
+	c.Flags().StringVar(&which, "key", "", "`NAME` of a key of the installation: seal, jetstream, wrap, spool or identity")
 	c.Flags().StringVar(&file, "key-file", "", "key_file of the seal extension `FILE`; by default secrets/seal.key of the state folder")
 	return c
 }

@@ -41,7 +41,7 @@ type installationKey struct {
 var knownKeys = []installationKey{
 	{Name: state.SecretJetStreamKey, Use: "encrypts RAW, EVENTS and FINDINGS on disk", Lost: "what is in the streams and not stored or exported yet cannot be read; up refuses to start", Rotate: "mcpsiem keys rotate --key jetstream, while everything runs"},
 	{Name: state.SecretMasterKey, Use: "with tenants' keys: pseudonyms and fingerprints of content", Lost: "no placeholder can be made or recognised again; new ones do not correlate with old ones", Rotate: "tenant by tenant: mcpsiem keys rotate"},
-	{Name: state.SecretIdentityKey, Use: "fingerprints of credentials", Lost: "a credential looks like a new one; revocations by fingerprint end", Rotate: "replace the file and restart"},
+	{Name: state.SecretIdentityKey, Use: "fingerprints of credentials", Lost: "a credential looks like a new one; revocations by fingerprint end", Rotate: "mcpsiem keys rotate --key identity, while everything runs"},
 	{Name: "seal.key", Use: "signs the logs of the audit trail", Lost: "logs cannot go on and new ones begin; what was signed stays verifiable with key.pub", Rotate: "mcpsiem keys rotate --key seal, while everything runs"},
 	{Name: keysource.WrapFile, Use: "wraps the keys of tenants and archives", Lost: "those keys cannot be read: bodies are withheld until it is back, archives stay shut", Rotate: "mcpsiem keys rotate --key wrap, while everything runs", optional: true},
 	{Name: state.SecretOTLPToken, Use: "what taps and agents send with", Lost: "taps spool until they have the new one", Rotate: "remove the file, restart, give it to the taps"},
@@ -139,6 +139,10 @@ func installationKeys(d state.Dir) []installationKey {
 		if k = k.look(d); !k.optional || k.State != "missing" || wrapNeeded(d) {
 			out = append(out, k)
 		}
+	}
+	known, _ := filepath.Glob(d.Secret(state.SecretIdentityKey + keysource.FormerMark + "*"))
+	for _, f := range known {
+		out = append(out, installationKey{Name: filepath.Base(f), File: f, Use: "knows credentials that were enrolled or bound before the last rotation", Lost: "these credentials are unknown", Rotate: "remove it when they are enrolled anew"}.look(d))
 	}
 	spools, _ := filepath.Glob(d.Path("tap", "key"))
 	former, _ := filepath.Glob(d.Path("tap", "key.former.*"))

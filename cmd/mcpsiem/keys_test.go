@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpsiem/mcpsiem/internal/identity"
 	"github.com/mcpsiem/mcpsiem/internal/inspect/pseudonym"
 	"github.com/mcpsiem/mcpsiem/internal/state"
 )
@@ -37,12 +38,28 @@ func TestKeys(t *testing.T) {
 	}
 	f("no event has been inspected", "", "list")
 	f(`"tenants": []`, "", "list", "--json")
-	f("", "cannot rotate spool key", "rotate", "--key=spool")
+	f("", "cannot replace the key", "rotate", "--key=spool")
 	if err := os.WriteFile(d.Path("tap", "key"), []byte(strings.Repeat("ab", 32)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f("from now on is encrypted", "", "rotate", "--key=spool")
 	f("opens what was spooled before", "", "list")
+	fp := func(key string) string {
+		t.Helper()
+		k, err := identity.LoadKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.Fingerprint("x")
+	}
+	before := fp(d.Secret(state.SecretIdentityKey))
+	f("enrol them anew", "", "rotate", "--key=identity")
+	former, _ := filepath.Glob(d.Secret("identity.key.former.*"))
+	if len(former) != 1 || fp(former[0]) != before || fp(d.Secret(state.SecretIdentityKey)) == before {
+		t.Errorf("former keys %v", former)
+	}
+	f("knows credentials that were", "", "list")
+	f("", "--key is seal", "rotate", "--key=master")
 	if b, err := os.ReadFile(d.Path("tap", "key")); err != nil || len(b) != 65 || strings.HasPrefix(string(b), "abab") || strings.Contains(last, string(b[:16])) || strings.Contains(last, "abab") {
 		t.Error("the key is the former one, or shown", err)
 	}

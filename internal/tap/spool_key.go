@@ -13,22 +13,19 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"time"
 
 	"github.com/mcpsiem/mcpsiem/internal/keysource"
 )
 
 // keyring is what segments are encrypted with: each with the key that was in use when it was begun. The file may be replaced at any time (RotateSpoolKey): the next batch then begins a
-// segment under the new key, and the former one lies beside it, under a name with formerMark, until nothing in the spool needs it.
+// segment under the new key, and the former one lies beside it, under a name with FormerMark, until nothing in the spool needs it.
 type keyring struct {
 	path   string
 	of     os.FileInfo   // of the file that keys[0] was read from
 	keys   []cipher.AEAD // the one in use first
 	former map[string]bool
 }
-
-const formerMark = ".former."
 
 // current is the key in use. It is read again when its file is another.
 func (k *keyring) current() (cipher.AEAD, error) {
@@ -68,7 +65,7 @@ func (k *keyring) open(nonce, sealed, additional []byte) (plain []byte, ok bool,
 	if len(k.keys) > n && try(k.keys[:1]) {
 		return plain, true, nil
 	}
-	files, _ := filepath.Glob(k.path + formerMark + "*")
+	files, _ := filepath.Glob(k.path + keysource.FormerMark + "*")
 	for _, f := range files {
 		if k.former[f] {
 			continue
@@ -96,46 +93,10 @@ func (k *keyring) open(nonce, sealed, additional []byte) (plain []byte, ok bool,
 // RotateSpoolKey gives a spool another key, with content in it: what is there stays readable, and taps go over to it with their next batch. The new key is made, or is the file with
 // .next after its name if there is one.
 func RotateSpoolKey(path string) error {
-	fail := func(err error) error { return fmt.Errorf("cannot rotate spool key %s: %w", path, err) }
-	next := path + ".next"
-	now, err := os.ReadFile(path)
-	if err != nil {
-		return fail(err)
-	}
-	if _, err := os.Stat(next); errors.Is(err, fs.ErrNotExist) {
-		if _, elsewhere, _ := keysource.Parse(now); elsewhere {
-			return fail(fmt.Errorf("the key is elsewhere: make the next one there, and put where it is into %s, mode 0600", next))
-		}
-		if err := makeKey(next); err != nil {
-			return fail(err)
-		}
-	}
-	if _, err := readKey(next); err != nil {
+	return keysource.Replace(path, makeKey, func(path string) error {
+		_, err := readKey(path)
 		return err
-	}
-	// The former one has its second name before it loses the first.
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
-	if err != nil {
-		return fail(err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(now)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return fail(err)
-	}
-	if err := os.Rename(tmp.Name(), path+formerMark+strconv.FormatInt(time.Now().UnixNano(), 36)); err != nil {
-		return fail(err)
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return fail(err)
-	}
-	if err := os.Rename(next, path); err != nil {
-		return fail(err)
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return fail(err)
-	}
-	return nil
+	})
 }
 
 // formerGrace is for how long a former key stays in any case: a tap may be writing with it just then.
@@ -143,7 +104,7 @@ var formerGrace = time.Minute
 
 // sweep removes former keys once nothing in the spool needs them. A segment's first record says which key it is under.
 func (k *keyring) sweep(dir string) {
-	files, _ := filepath.Glob(k.path + formerMark + "*")
+	files, _ := filepath.Glob(k.path + keysource.FormerMark + "*")
 	if len(files) == 0 {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	"github.com/mcpsiem/mcpsiem/internal/keysource"
 )
 
 func testSpool(t *testing.T, dir string, max int64) *spool {
@@ -311,7 +312,7 @@ func TestSpoolKeyRotates(t *testing.T) {
 	formerGrace = 0
 	dir := t.TempDir()
 	key := filepath.Join(dir, "key")
-	former := func() []string { m, _ := filepath.Glob(key + formerMark + "*"); return m }
+	former := func() []string { m, _ := filepath.Glob(key + keysource.FormerMark + "*"); return m }
 	segments := func() []string {
 		m, _ := filepath.Glob(filepath.Join(dir, dirPrefix+"*", "*"+segSuffix))
 		return m
@@ -363,7 +364,7 @@ func TestSpoolKeyRotates(t *testing.T) {
 	}
 	// A key that cannot be had now: nothing is lost, it is read another day.
 	os.Rename(former()[0], filepath.Join(dir, "aside"))
-	os.WriteFile(key+formerMark+"0", []byte(`{"env": "TAP_TEST_NO_SUCH_KEY"}`), 0o600)
+	os.WriteFile(key+keysource.FormerMark+"0", []byte(`{"env": "TAP_TEST_NO_SUCH_KEY"}`), 0o600)
 	other := testSpool(t, dir, 1<<20)
 	if err := other.adopt(); err != nil {
 		t.Fatal(err)
@@ -372,8 +373,8 @@ func TestSpoolKeyRotates(t *testing.T) {
 		t.Errorf("%v, %v", b, err)
 	}
 	other.close()
-	os.Remove(key + formerMark + "0")
-	os.Rename(filepath.Join(dir, "aside"), key+formerMark+"1")
+	os.Remove(key + keysource.FormerMark + "0")
+	os.Rename(filepath.Join(dir, "aside"), key+keysource.FormerMark+"1")
 	got, lost := drain(t, dir)
 	if len(got) != 9 || len(lost) != 0 {
 		t.Fatalf("%d batches, %d lost", len(got), len(lost))

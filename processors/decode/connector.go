@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
@@ -26,11 +27,13 @@ type decoder struct {
 	cfg     *Config
 	next    consumer.Logs
 	tel     *telemetry
-	key     atomic.Pointer[ident.Key] // nil unless key_file is set
-	senders *lru.Cache[[sha256.Size]byte, string]
+	key     *ident.Keys // nil unless key_file is set
+	senders *lru.Cache[[sha256.Size]byte, sender]
 	pairs   *pairing
 	unknown *rate.Limiter
 	now     func() time.Time
+	stop    context.CancelFunc // of the watch on key
+	done    sync.WaitGroup
 }
 
 func newDecoder(cfg *Config, set component.TelemetrySettings, next consumer.Logs) (*decoder, error) {
@@ -42,7 +45,7 @@ func newDecoder(cfg *Config, set component.TelemetrySettings, next consumer.Logs
 	if d.pairs, err = newPairing(cfg.Pairing.Size); err != nil {
 		return nil, err
 	}
-	d.senders, err = lru.New[[sha256.Size]byte, string](1024)
+	d.senders, err = lru.New[[sha256.Size]byte, sender](1024)
 	return d, err
 }
 
@@ -51,16 +54,38 @@ func (d *decoder) Start(context.Context, component.Host) error {
 	if d.cfg.KeyFile == "" {
 		return nil
 	}
-	k, err := ident.LoadKey(d.cfg.KeyFile)
+	k, err := ident.OpenKeys(d.cfg.KeyFile)
 	if err != nil {
 		return err
 	}
-	d.key.Store(k)
+	d.key = k
+	ctx, cancel := context.WithCancel(context.Background())
+	d.stop = cancel
+	d.done.Go(func() {
+		k.Run(ctx, func(err error) {
+			if err != nil {
+				d.tel.log.Error("The key of fingerprints stays as it was", zap.Error(err))
+			}
+		})
+	})
 	return nil
 }
 
-// Shutdown has nothing to do.
-func (d *decoder) Shutdown(context.Context) error { return nil }
+// Shutdown ends the watch on the key.
+func (d *decoder) Shutdown(context.Context) error {
+	if d.stop != nil {
+		d.stop()
+	}
+	d.done.Wait()
+	return nil
+}
+
+// sender is the credential with which a batch came, by its fingerprints. Immutable.
+type sender struct {
+	keys        *ident.Epoch
+	fingerprint string // empty if it came with none
+	former      string // under the keys before, with commas
+}
 
 // Capabilities says that batches are changed in place.
 func (d *decoder) Capabilities() consumer.Capabilities {
@@ -69,10 +94,11 @@ func (d *decoder) Capabilities() consumer.Capabilities {
 
 // ConsumeLogs decodes a batch and passes its events on. An error is the next component's, unchanged.
 func (d *decoder) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
-	in := &input{received: d.now().UnixNano(), sender: d.sender(ctx), prefix: &prefixCache{}}
+	from := d.sender(ctx)
+	in := &input{received: d.now().UnixNano(), from: from, sender: from.fingerprint, prefix: &prefixCache{}}
 	out := &output{d: d, logs: plog.NewLogs()}
 	ld.ResourceLogs().RemoveIf(func(rl plog.ResourceLogs) bool {
-		d.clean(rl.Resource().Attributes(), in.sender)
+		d.clean(rl.Resource().Attributes(), in.from)
 		in.res, out.res, out.open = rl.Resource(), rl.Resource(), false
 		rl.ScopeLogs().RemoveIf(func(sl plog.ScopeLogs) bool {
 			sl.LogRecords().RemoveIf(func(lr plog.LogRecord) bool {
@@ -87,7 +113,7 @@ func (d *decoder) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	if out.skipped > 0 {
 		out.open = false
 		out.res = pcommon.NewResource()
-		d.clean(out.res.Attributes(), in.sender)
+		d.clean(out.res.Attributes(), in.from)
 		out.add(skippedEvent(out, in))
 	}
 	out.logs.ResourceLogs().MoveAndAppendTo(ld.ResourceLogs())
@@ -110,11 +136,12 @@ func (d *decoder) one(_ context.Context, scope pcommon.InstrumentationScope, in 
 
 // ConsumeTraces makes events of MCP spans and passes them on. An error is the next component's, unchanged.
 func (d *decoder) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
-	in := &input{received: d.now().UnixNano(), sender: d.sender(ctx)}
+	from := d.sender(ctx)
+	in := &input{received: d.now().UnixNano(), from: from, sender: from.fingerprint}
 	out := &output{d: d, logs: plog.NewLogs()}
 	for i := range td.ResourceSpans().Len() {
 		rs := td.ResourceSpans().At(i)
-		d.clean(rs.Resource().Attributes(), in.sender)
+		d.clean(rs.Resource().Attributes(), in.from)
 		in.res, out.res, out.open = rs.Resource(), rs.Resource(), false
 		for j := range rs.ScopeSpans().Len() {
 			spans := rs.ScopeSpans().At(j).Spans()
@@ -132,39 +159,41 @@ func (d *decoder) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
 	return d.next.ConsumeLogs(ctx, out.logs)
 }
 
-// sender is the fingerprint of the credential that the batch came with.
-func (d *decoder) sender(ctx context.Context) string {
-	k := d.key.Load()
-	if k == nil {
-		return ""
+// sender is the credential that the batch came with.
+func (d *decoder) sender(ctx context.Context) (s sender) {
+	if d.key == nil {
+		return s
 	}
 	vals := client.FromContext(ctx).Metadata.Get("authorization")
 	if len(vals) == 0 {
-		return ""
+		return s
 	}
 	cred := vals[0]
 	if _, c, ok := strings.Cut(cred, " "); ok {
 		cred = strings.TrimSpace(c)
 	}
 	if cred == "" {
-		return ""
+		return s
 	}
-	sum := sha256.Sum256([]byte(cred))
-	fp, ok := d.senders.Get(sum)
-	if !ok {
-		fp = k.Fingerprint(cred)
-		d.senders.Add(sum, fp)
+	keys, sum := d.key.Current(), sha256.Sum256([]byte(cred))
+	s, ok := d.senders.Get(sum)
+	if !ok || s.keys != keys {
+		s = sender{keys, keys.Key.Fingerprint(cred), strings.Join(keys.Former(cred), ",")}
+		d.senders.Add(sum, s)
 	}
-	return fp
+	return s
 }
 
 // clean makes the attributes of a resource fit for events.
-func (d *decoder) clean(m pcommon.Map, sender string) {
+func (d *decoder) clean(m pcommon.Map, from sender) {
 	m.RemoveIf(func(k string, v pcommon.Value) bool {
 		return d.forbidden(k) || k == event.AttrID || !shallow(v, maxAttrDepth)
 	})
-	if sender != "" {
-		m.PutStr(event.AttrSourceCredential, sender)
+	if from.fingerprint != "" {
+		m.PutStr(event.AttrSourceCredential, from.fingerprint)
+	}
+	if from.former != "" {
+		m.PutStr(ident.SourceFormer, from.former)
 	}
 }
 

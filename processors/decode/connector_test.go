@@ -23,6 +23,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	ident "github.com/mcpsiem/mcpsiem/internal/identity"
+	"github.com/mcpsiem/mcpsiem/internal/keysource"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -50,6 +52,11 @@ func newTest(t testing.TB, change func(*Config)) (*decoder, *consumertest.LogsSi
 	if err := d.Start(context.Background(), componenttest.NewNopHost()); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := d.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	return d, sink
 }
 
@@ -244,8 +251,66 @@ func TestSenderCredential(t *testing.T) {
 	if err := d.ConsumeLogs(ctx, ld); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := events(sink.AllLogs()...)[0].SourceCredential, d.key.Load().Fingerprint("sender-secret"); got != want {
+	if got, want := events(sink.AllLogs()...)[0].SourceCredential, d.key.Fingerprint("sender-secret"); got != want {
 		t.Errorf("credential %q, want %q", got, want)
+	}
+}
+
+// The key is replaced while it is in use: within seconds the sender has its new fingerprint, and beside it that under the former key, which no sender can claim itself.
+func TestSenderCredentialAfterRotation(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	write := func(path, content string) {
+		t.Helper()
+		if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(key, strings.Repeat("ab", 32))
+	d, sink := newTest(t, func(c *Config) { c.KeyFile = key })
+	ctx := client.NewContext(context.Background(), client.Info{Metadata: client.NewMetadata(map[string][]string{"authorization": {"Bearer sender-secret"}})})
+	send := func() (credential, former string) {
+		t.Helper()
+		sink.Reset()
+		ld := tapBatch(1)
+		ld.ResourceLogs().At(0).Resource().Attributes().PutStr(ident.SourceFormer, "forged on the resource")
+		ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).Attributes().PutStr(ident.SourceFormer, "forged")
+		if err := d.ConsumeLogs(ctx, ld); err != nil {
+			t.Fatal(err)
+		}
+		rl := sink.AllLogs()[0].ResourceLogs().At(0)
+		if _, ok := rl.ScopeLogs().At(0).LogRecords().At(0).Attributes().Get(ident.SourceFormer); ok {
+			t.Error("a forged fingerprint passes")
+		}
+		if v, ok := rl.Resource().Attributes().Get(ident.SourceFormer); ok {
+			former = v.Str()
+		}
+		if v, ok := rl.Resource().Attributes().Get(event.AttrSourceCredential); ok {
+			credential = v.Str()
+		}
+		return credential, former
+	}
+	first, none := send()
+	if none != "" || first == "" {
+		t.Errorf("credential %q, former %q", first, none)
+	}
+	write(key, "short") // is not taken
+	time.Sleep(1500 * time.Millisecond)
+	if c, _ := send(); c != first {
+		t.Errorf("credential %q under a key that cannot be used", c)
+	}
+	write(key+keysource.FormerMark+"1", strings.Repeat("ab", 32))
+	write(key, strings.Repeat("cd", 32))
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		c, former := send()
+		if c != first && former == first {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("credential %q, former %q, was %q", c, former, first)
+		}
 	}
 }
 

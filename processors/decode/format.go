@@ -31,8 +31,9 @@ var formats = []format{
 type input struct {
 	res      pcommon.Resource
 	lr       plog.LogRecord
-	received int64        // ns since 1970: when the collector received it
-	sender   string       // fingerprint of the credential that it came with; empty if not known
+	received int64 // ns since 1970: when the collector received it
+	from     sender
+	sender   string       // its fingerprint
 	prefix   *prefixCache // of the batch
 }
 

@@ -7,10 +7,12 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
 )
 
 // telemetry counts what came in and what was made of it, by names of formats and reasons only.
 type telemetry struct {
+	log                     *zap.Logger
 	records, events, unread metric.Int64Counter
 	in, out                 []atomic.Int64 // by format, spans last; since the last flush
 	sets                    []metric.MeasurementOption
@@ -18,7 +20,7 @@ type telemetry struct {
 
 func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 	m := set.MeterProvider.Meter("github.com/mcpsiem/mcpsiem/processors/decode")
-	t := &telemetry{in: make([]atomic.Int64, len(formats)+1), out: make([]atomic.Int64, len(formats)+1)}
+	t := &telemetry{log: set.Logger, in: make([]atomic.Int64, len(formats)+1), out: make([]atomic.Int64, len(formats)+1)}
 	for _, f := range formats {
 		t.sets = append(t.sets, formatSet(f.Name()))
 	}

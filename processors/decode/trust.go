@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	ident "github.com/mcpsiem/mcpsiem/internal/identity"
 )
 
 // maxAttrDepth is the nesting of attributes and bodies kept. Deeper ones are for exhausting whoever walks them.
@@ -33,7 +34,7 @@ func (d *decoder) forbidden(k string) bool {
 		return false
 	}
 	switch k {
-	case event.AttrSourceCredential, event.AttrStreamSeq:
+	case event.AttrSourceCredential, event.AttrStreamSeq, ident.SourceFormer:
 		return true
 	case event.AttrBodyFingerprint, event.AttrRedactions, event.AttrDataClasses, event.AttrSignals, event.AttrFingerprints, event.AttrDestinations, event.AttrArgumentsFingerprint,
 		event.AttrWithheldReason:

@@ -19,7 +19,8 @@ import (
 
 // Config is the configuration of the identity processor. Only key_file is required.
 type Config struct {
-	// KeyFile holds the key of credential fingerprints: 64 hex digits, or at least 32 bytes.
+	// KeyFile holds the key of credential fingerprints: 64 hex digits, or at least 32 bytes. A new one is taken while running; former ones beside it
+	// (KeyFile.former.*) are known for who is enrolled or bound under them (docs/keys.md).
 	KeyFile string `mapstructure:"key_file"`
 	// Directory maps subjects, credentials and OS users to people.
 	Directory DirectoryConfig `mapstructure:"directory"`

@@ -30,7 +30,7 @@ type identityProcessor struct {
 	tel *telemetry
 	set component.TelemetrySettings
 
-	key          *ident.Key
+	key          *ident.Keys
 	directory    *ident.DirectoryFile // nil if none is configured
 	issuers      map[string]*ident.Issuer
 	proxies      []proxy
@@ -49,7 +49,9 @@ type identityProcessor struct {
 
 // credential is what is known of a credential wherever it is used. Immutable.
 type credential struct {
+	keys        *ident.Epoch // that it was fingerprinted with
 	fingerprint string
+	former      []string     // under the keys before
 	token       *ident.Token // nil unless it is a JWT that can be read
 	err         error        // why it cannot
 	signed      ident.Signed
@@ -73,6 +75,15 @@ type identified struct {
 type sender struct{ credential, tap, tenant string }
 
 func (v *view) sender() sender { return sender{v.credential, v.tapID, v.tenant} }
+
+// from says whether an event is from that sender; its credential may have had another fingerprint then.
+func (v *view) from(s sender) bool {
+	now := v.sender()
+	if slices.Contains(v.former, s.credential) && s.credential != "" {
+		now.credential = s.credential
+	}
+	return now == s
+}
 
 func newProcessor(cfg *Config, set component.TelemetrySettings) (*identityProcessor, error) {
 	p := &identityProcessor{cfg: cfg, set: set, proxyHeader: map[string]bool{}, apiKeyHeader: map[string]bool{}, issuers: map[string]*ident.Issuer{}}
@@ -113,11 +124,12 @@ func newProcessor(cfg *Config, set component.TelemetrySettings) (*identityProces
 
 func (p *identityProcessor) start(_ context.Context, _ component.Host) error {
 	var err error
-	if p.key, err = ident.LoadKey(p.cfg.KeyFile); err != nil {
+	if p.key, err = ident.OpenKeys(p.cfg.KeyFile); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
+	p.done.Go(func() { p.key.Run(ctx, p.tel.fingerprintKeys) })
 	if p.cfg.Directory.File != "" {
 		if p.directory, err = ident.OpenDirectory(p.cfg.Directory.File); err != nil {
 			return err
@@ -265,7 +277,7 @@ func (p *identityProcessor) inherit(v *view, out *found) *identified {
 		return nil
 	}
 	id, ok := p.exchanges.Get(v.exchangeID)
-	if !ok || (!id.presented && !id.known) || id.sender != v.sender() {
+	if !ok || (!id.presented && !id.known) || !v.from(id.sender) {
 		return nil
 	}
 	out.reset() // the request has the signals already
@@ -384,14 +396,16 @@ func (p *identityProcessor) write(m pcommon.Map, v *view, id *identified) {
 // keys changed since. The table is keyed by hash, so that it holds no credential.
 func (p *identityProcessor) credential(ctx context.Context, cred string) *credential {
 	sum := sha256.Sum256([]byte(cred))
+	keys := p.key.Current()
 	c, ok := p.credentials.Get(sum)
+	ok = ok && c.keys == keys
 	if ok && !c.signed.Stale() {
 		return c
 	}
 	if ok {
-		c = &credential{fingerprint: c.fingerprint, token: c.token, err: c.err}
+		c = &credential{keys: keys, fingerprint: c.fingerprint, former: c.former, token: c.token, err: c.err}
 	} else {
-		c = &credential{fingerprint: p.key.Fingerprint(cred)}
+		c = &credential{keys: keys, fingerprint: keys.Key.Fingerprint(cred), former: keys.Former(cred)}
 		c.token, c.err = ident.ParseToken(cred)
 	}
 	if c.token != nil {

@@ -176,6 +176,29 @@ func answerTo(q event.Event, status int64) event.Event {
 	return r
 }
 
+// runWith passes one event through, with attributes that no event has.
+func runWith(t testing.TB, p *identityProcessor, e event.Event, more map[string]string) (out event.Event) {
+	t.Helper()
+	ld := plog.NewLogs()
+	rl := ld.ResourceLogs().AppendEmpty()
+	lr := rl.ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+	e.Encode(lr)
+	for k, v := range more {
+		rl.Resource().Attributes().PutStr(k, v)
+	}
+	if _, err := p.process(context.Background(), ld); err != nil {
+		t.Fatal(err)
+	}
+	for k := range more {
+		_, a := rl.Resource().Attributes().Get(k)
+		if _, b := lr.Attributes().Get(k); a || b {
+			t.Errorf("%s is still there", k)
+		}
+	}
+	event.Decode(rl.Resource(), lr, &out)
+	return out
+}
+
 // run passes events through in one batch.
 func run(t testing.TB, p *identityProcessor, es ...event.Event) []event.Event {
 	t.Helper()

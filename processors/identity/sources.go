@@ -134,7 +134,7 @@ func (p *identityProcessor) token(ctx context.Context, v *view, cred string, at 
 		case ident.ErrTooLarge:
 			out.signal(SignalTooLarge)
 		}
-		p.opaqueFingerprint(c.fingerprint, method, out)
+		p.opaqueFingerprint(c.fingerprint, c.former, method, out)
 		return
 	}
 	out.presented = true
@@ -148,18 +148,23 @@ func (p *identityProcessor) token(ctx context.Context, v *view, cred string, at 
 }
 
 func (p *identityProcessor) opaque(cred, method string, out *found) {
-	p.opaqueFingerprint(p.key.Fingerprint(cred), method, out)
+	keys := p.key.Current()
+	p.opaqueFingerprint(keys.Key.Fingerprint(cred), keys.Former(cred), method, out)
 }
 
 // opaqueFingerprint adds the claim of a credential without content. Presenting a credential that the directory has enrolled
-// is proof of holding it, as a signature is.
-func (p *identityProcessor) opaqueFingerprint(fp, method string, out *found) {
+// is proof of holding it, as a signature is. It may be enrolled with its fingerprint under a former key.
+func (p *identityProcessor) opaqueFingerprint(fp string, former []string, method string, out *found) {
 	out.presented = true
 	if out.fingerprint == "" {
 		out.fingerprint = fp
 	}
 	dir := p.directory.Current()
-	if person := dir.Token(fp); person != nil {
+	person := dir.Token(fp)
+	for i := 0; person == nil && i < len(former); i++ {
+		person = dir.Token(former[i])
+	}
+	if person != nil {
 		s := enrolledToken
 		if method == methodAPIKey {
 			s = enrolledKey

@@ -98,6 +98,14 @@ func (t *telemetry) directory(entries int, err error) {
 	t.log.Info("Directory loaded", zap.Int("entries", entries))
 }
 
+func (t *telemetry) fingerprintKeys(err error) {
+	if err != nil {
+		t.log.Error("The key of fingerprints stays as it was", zap.Error(err))
+		return
+	}
+	t.log.Info("The key of fingerprints is another; credentials that are enrolled or bound under a former one are known on")
+}
+
 func (t *telemetry) keys(issuer string, live int, err error) {
 	ctx := context.Background()
 	is := attribute.String("issuer", issuer)

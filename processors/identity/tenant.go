@@ -58,6 +58,9 @@ func (b *bindings) binding(v *view) (tenant string, contradicted bool) {
 		}
 	}
 	t, ok := b.credential[v.credential]
+	for i := 0; !ok && i < len(v.former); i++ {
+		t, ok = b.credential[v.former[i]]
+	}
 	add(t, ok && v.credential != "")
 	for i, val := range v.bound {
 		if val != "" {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpsiem/mcpsiem/internal/attr"
 	"github.com/mcpsiem/mcpsiem/internal/event"
+	ident "github.com/mcpsiem/mcpsiem/internal/identity"
 )
 
 // view is what identity needs of an event. Strings alias the record.
@@ -28,6 +29,7 @@ type view struct {
 	headers                               pcommon.Map
 	hasHeaders                            bool
 	users                                 []string // values of Config.UserAttributes, by preference
+	former                                []string // of credential, under the keys before
 	bound                                 []string // values of the bindings' attributes, by Processor.boundAttrs
 	signals                               pcommon.Value
 	hasSignals                            bool
@@ -45,7 +47,7 @@ func owned(k string) bool {
 	case event.AttrTenant, event.AttrPrincipalID, event.AttrPrincipalKind, event.AttrPrincipalIssuer, event.AttrPrincipalMethod,
 		event.AttrPrincipalVerified, event.AttrPrincipalTeam, event.AttrPrincipalCostCenter, event.AttrOnBehalfOf,
 		event.AttrIdentityClaims, event.AttrTokenFingerprint, event.AttrTokenLifetime, event.AttrTokenAge,
-		event.AttrAuthScopes, event.AttrAuthAudience, event.AttrAuthDecision, event.AttrRawAuthorization,
+		event.AttrAuthScopes, event.AttrAuthAudience, event.AttrAuthDecision, event.AttrRawAuthorization, ident.SourceFormer,
 		event.AttrConversationID, event.AttrConversationInferred:
 		return true
 	}
@@ -72,6 +74,8 @@ func (r *reader) set(v *view, k string, val pcommon.Value) {
 		v.sourceKind = str(val)
 	case event.AttrSourceCredential:
 		v.credential = str(val)
+	case ident.SourceFormer:
+		v.former = strings.Split(str(val), ",")
 	case event.AttrTapID:
 		v.tapID = str(val)
 	case event.AttrTapEpoch:

@@ -261,6 +261,9 @@ func PrepareRotation(path string) (*Key, error) {
 		return nil, err
 	}
 	if _, err := os.Stat(NextKeyFile(path)); errors.Is(err, fs.ErrNotExist) {
+		if now.Seed == "" { // a key that was kept in a module must not become a file unasked
+			return nil, fmt.Errorf("cannot rotate the signing key, which is elsewhere: make the next one there, and put where it is into %s (mode 0600)", NextKeyFile(path))
+		}
 		if err := replaceFile(NextKeyFile(path), newKeyFile(now.Log)); err != nil {
 			return nil, fmt.Errorf("cannot write the next signing key: %w", err)
 		}

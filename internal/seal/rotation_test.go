@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -215,5 +216,31 @@ func TestKeyElsewhere(t *testing.T) {
 		if _, err := load(content); err == nil || !strings.Contains(err.Error(), problem) || strings.Contains(err.Error(), seed) {
 			t.Errorf("%s: %v", problem, err)
 		}
+	}
+}
+
+// A signing key that is elsewhere is not replaced by one in a file unasked.
+func TestRotationOfAKeyElsewhere(t *testing.T) {
+	keyFile := filepath.Join(t.TempDir(), "seal.key")
+	k, err := seal.LoadKey(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("MCPSIEM_TEST_SEED", k.Seed)
+	b, _ := json.Marshal(map[string]any{"algorithm": k.Algorithm, "log": k.Log, "seed_from": map[string]string{"env": "MCPSIEM_TEST_SEED"}})
+	if err := os.WriteFile(keyFile, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seal.PrepareRotation(keyFile); err == nil || !strings.Contains(err.Error(), "elsewhere") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(seal.NextKeyFile(keyFile)); !os.IsNotExist(err) {
+		t.Error("a key was made", err)
+	}
+	if err := os.WriteFile(seal.NextKeyFile(keyFile), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seal.PrepareRotation(keyFile); err != nil {
+		t.Error("the next one, where it is put:", err)
 	}
 }

@@ -82,24 +82,27 @@ func (t *target) examine(ctx context.Context) []diagnosis {
 	add := func(check, result, detail, fix string) { ds = append(ds, diagnosis{check, result, detail, fix}) }
 	d := state.Dir(t.stateDir)
 
-	if _, err := os.Stat(string(d)); err != nil {
-		add("state folder", "warn", string(d)+" does not exist yet", "start `mcpsiem up` once")
-	} else {
-		checkPermissions(d, add)
-		checkSpace(d, add)
-	}
-	if path, err := chdb.Cached(chdb.EnsureOptions{}); err != nil {
-		add("ClickHouse library", "warn", "not fetched yet", "`mcpsiem up` fetches it by npm (178 MB, once)")
-	} else {
-		add("ClickHouse library", "ok", path, "")
+	elsewhere := t.natsURL != "" || t.chAddr != "" // the installation is not the one of the state folder
+	if !elsewhere {
+		if _, err := os.Stat(string(d)); err != nil {
+			add("state folder", "warn", string(d)+" does not exist yet", "start `mcpsiem up` once")
+		} else {
+			checkPermissions(d, add)
+			checkSpace(d, add)
+		}
+		if path, err := chdb.Cached(chdb.EnsureOptions{}); err != nil {
+			add("ClickHouse library", "warn", "not fetched yet", "`mcpsiem up` fetches it by npm (178 MB, once)")
+		} else {
+			add("ClickHouse library", "ok", path, "")
+		}
 	}
 
 	pid, running := d.Holder()
-	if !running && t.natsURL == "" && t.chAddr == "" {
+	if !running && !elsewhere {
 		add("running", "warn", "no mcpsiem runs on this state folder", "start it with `mcpsiem up`")
 		return ds
 	}
-	if running {
+	if running && !elsewhere {
 		add("running", "ok", fmt.Sprintf("pid %d", pid), "")
 		if e, err := d.ReadEndpoints(); err == nil {
 			checkOTLP(ctx, e, add)

@@ -30,7 +30,8 @@ func (t *target) jetstream(ctx context.Context, pipeline bool) (*nats.Conn, jets
 	if err != nil {
 		return nil, nil, err
 	}
-	if !pipeline && t.natsURL == "" {
+	// On a NATS of the operator's the viewer is the user of that name, as deploy/compose/nats/nats.conf has it.
+	if !pipeline && (t.natsURL == "" || t.natsUser == "viewer") {
 		cfg.InboxPrefix = natsd.ViewerInbox
 	}
 	nc, err := cfg.Connect(ctx, "mcpsiem-cli", nats.RetryOnFailedConnect(false), nats.MaxReconnects(0))

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -65,6 +66,7 @@ var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 // What a header of ZIP says, where this program writes one itself: as archive/zip does.
 const (
 	zipVersion     = 20
+	zip64Version   = 45
 	flagSizesAfter = 1 << 3
 	epochDate      = 1<<5 | 1 // epoch in the form of MS-DOS
 )
@@ -199,9 +201,13 @@ func (a *archive) addReader(name string, r io.Reader) error {
 
 // addDeflated adds a file that is deflated already, but for its end.
 func (a *archive) addDeflated(name string, m *member, r io.Reader, size int64) error {
-	w, err := a.z.CreateRaw(&zip.FileHeader{Name: name, Method: zip.Deflate, Flags: flagSizesAfter, CreatorVersion: zipVersion, ReaderVersion: zipVersion,
-		ModifiedDate: epochDate, //lint:ignore SA1019 CreateRaw writes no other
-		CRC32:        m.CRC, UncompressedSize64: m.Size, CompressedSize64: uint64(size) + uint64(len(deflateEnd))})
+	h := &zip.FileHeader{Name: name, Method: zip.Deflate, Flags: flagSizesAfter, CreatorVersion: zipVersion, ReaderVersion: zipVersion, CRC32: m.CRC,
+		UncompressedSize64: m.Size, CompressedSize64: uint64(size) + uint64(len(deflateEnd))}
+	h.ModifiedDate = epochDate //lint:ignore SA1019 CreateRaw takes the date from here alone
+	if max(h.UncompressedSize64, h.CompressedSize64) >= math.MaxUint32 {
+		h.ReaderVersion = zip64Version
+	}
+	w, err := a.z.CreateRaw(h)
 	if err == nil {
 		_, err = io.Copy(w, io.MultiReader(r, strings.NewReader(deflateEnd)))
 	}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/mcpsiem/mcpsiem/internal/seal"
 )
@@ -32,7 +34,7 @@ type packer struct {
 // outputs are what the rows of a kind are written to.
 type outputs struct {
 	lines, leaves *workFile
-	csv           *csv.Writer
+	csv           *workFile
 	table         *table
 	parts         *workFile // of the Parquet file
 	n             *uint64   // rows
@@ -41,15 +43,16 @@ type outputs struct {
 func newPacker(e *exporter) (*packer, error) {
 	f := e.w.files
 	p := &packer{exporter: e, exceptions: csv.NewWriter(f[workExceptions]), of: map[string]*outputs{
-		seal.KindEvent:   {f[workEvents], f[workEventLeafs], csv.NewWriter(f[workEventsCSV]), newTable(eventCells), f[workEventParts], &e.Manifest.Events},
-		seal.KindFinding: {f[workFindings], f[workFindLeafs], csv.NewWriter(f[workFindCSV]), newTable(findingCells), f[workFindParts], &e.Manifest.Findings},
+		seal.KindEvent:   {f[workEvents], f[workEventLeafs], f[workEventsCSV], newTable(eventCells), f[workEventParts], &e.Manifest.Events},
+		seal.KindFinding: {f[workFindings], f[workFindLeafs], f[workFindCSV], newTable(findingCells), f[workFindParts], &e.Manifest.Findings},
 	}}
 	if e.Sizes != nil {
 		return p, nil
 	}
 	err := p.exceptions.Write([]string{"leaf_index", "kind", "id", "state"})
 	for kind, cells := range map[string][]string{seal.KindEvent: eventCells, seal.KindFinding: findingCells} {
-		err = errors.Join(err, p.of[kind].csv.Write(append([]string{"leaf_index"}, cells...)))
+		_, err2 := p.of[kind].csv.Write([]byte("leaf_index," + strings.Join(cells, ",") + "\n"))
+		err = errors.Join(err, err2)
 	}
 	return p, workError(err)
 }
@@ -131,19 +134,64 @@ func stateName(s seal.State) string {
 	return map[seal.State]string{seal.Absent: "missing", seal.Changed: "changed", seal.Reordered: "reordered", seal.Closed: "no salt"}[s]
 }
 
-// addCSV adds the main columns for spreadsheets.
+// addCSV adds the main columns for spreadsheets, as encoding/csv writes them.
 func (o *outputs) addCSV(rows []*seal.Match) error {
-	var line []string
+	var lines []byte
 	for _, m := range rows {
-		line = append(line[:0], strconv.FormatUint(m.Index, 10))
+		lines = strconv.AppendUint(lines, m.Index, 10)
 		for _, c := range m.Cells {
-			line = append(line, safeCell(c))
+			lines = appendCell(append(lines, ','), c)
 		}
-		if err := o.csv.Write(line); err != nil {
+		if lines = append(lines, '\n'); len(lines) < 1<<16 {
+			continue
+		}
+		if _, err := o.csv.Write(lines); err != nil {
 			return err
 		}
+		lines = lines[:0]
 	}
-	return nil
+	_, err := o.csv.Write(lines)
+	return err
+}
+
+// What characters of a cell can mean.
+const (
+	begins    = 1 << iota // a formula: the characters that one begins with, and the first byte of their wide forms
+	separates             // cells, somewhere
+	quoted                // a cell with it is in quotes
+)
+
+var meaning = [256]uint8{'=': begins, '+': begins, '@': begins, '-': begins, 0xef: begins,
+	';': separates, '|': separates, '\t': separates, '\r': separates | quoted, '\n': separates | quoted, '"': quoted, ',': quoted}
+
+func meanings(c string) (all uint8) {
+	for i := range len(c) {
+		all |= meaning[c[i]]
+	}
+	return all
+}
+
+// appendCell appends a cell, made safe, in quotes where it needs them.
+func appendCell(dst []byte, c string) []byte {
+	if c == "" {
+		return dst
+	}
+	all := meanings(c)
+	if word := c[0] >= '0' && c[0] <= '9' || c[0]|0x20 >= 'a' && c[0]|0x20 <= 'z'; all&begins != 0 && (!word || all&separates != 0) {
+		c = safeCell(c)
+		all = meanings(c)
+	}
+	if first, _ := utf8.DecodeRuneInString(c); all&quoted == 0 && c != `\.` && !unicode.IsSpace(first) {
+		return append(dst, c...)
+	}
+	dst = append(dst, '"')
+	for i := range len(c) {
+		if c[i] == '"' {
+			dst = append(dst, '"')
+		}
+		dst = append(dst, c[i])
+	}
+	return append(dst, '"')
 }
 
 // addTable adds them with types.
@@ -161,8 +209,7 @@ func (p *packer) step() error {
 	p.exceptions.Flush()
 	err := p.exceptions.Error()
 	for _, o := range p.of {
-		o.csv.Flush()
-		err = errors.Join(err, o.csv.Error(), o.table.end(o.parts))
+		err = errors.Join(err, o.table.end(o.parts))
 	}
 	if err != nil {
 		return workError(err)
@@ -264,21 +311,8 @@ const formulaSQL = `(^|[;|\t\r\n])([\x00-\x08\x0b\x0c\x0e-\x20\x{a0}\x{feff}"']*
 
 // safeCell keeps a spreadsheet from taking what others wrote as a formula: an apostrophe comes before it.
 func safeCell(c string) string {
-	if c == "" || (c[0] >= '0' && c[0] <= '9' || c[0]|0x20 >= 'a' && c[0]|0x20 <= 'z') && !strings.ContainsAny(c, ";|\t\r\n") || !mayBegin(c) {
-		return c
-	}
 	if _, err := strconv.ParseFloat(c, 64); err == nil {
 		return c
 	}
 	return formula.ReplaceAllString(c, "$1'$2")
-}
-
-// mayBegin says that there is a character of those that begin a formula, or the first byte of their wide forms.
-func mayBegin(c string) bool {
-	for i := range len(c) {
-		if b := c[i]; b == '=' || b == '+' || b == '@' || b == '-' || b == 0xef {
-			return true
-		}
-	}
-	return false
 }

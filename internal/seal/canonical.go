@@ -86,6 +86,7 @@ func newTable(kind, name, stream, id string, columns []columnSpec) *table {
 type column struct {
 	name  string // with quotes and colon
 	data  proto.ColResult
+	low   *lowText    // data, if it is one
 	begin func() bool // called with each block before app: whether any row of it may hold more than the default
 	app   func(dst []byte, row int) []byte
 }
@@ -102,8 +103,8 @@ func newColumn(s columnSpec) *column {
 	}
 	switch typ {
 	case "LowCardinality(String)":
-		d := newLowText()
-		c.data, c.begin, c.app = d, d.begin, func(dst []byte, i int) []byte { return append(dst, d.form(i)...) }
+		d := newLowText(c.name)
+		c.low, c.data, c.begin, c.app = d, d, d.begin, func(dst []byte, i int) []byte { return append(dst, d.form(i)...) }
 	case "String":
 		d := new(proto.ColStr)
 		c.begin = func() bool { return len(d.Buf) > 0 }

@@ -4,20 +4,21 @@ package seal
 
 import "github.com/ClickHouse/ch-go/proto"
 
-// lowText is a column of type LowCardinality(String). Its canonical forms are made once for each entry of a block's dictionary.
+// lowText is a column of type LowCardinality(String). Members of the canonical form, with comma and name, are made once for each entry of a block's dictionary.
 type lowText struct {
 	proto.ColLowCardinalityRaw
 	dict  proto.ColStr
 	keys  []uint32 // of the rows
-	forms []byte
-	ends  []uint32 // of the entries' forms; that of an empty text is empty
+	name  string   // with quotes and colon, after a comma
+	forms []byte   // members, one after the other
+	ends  []uint32 // of the entries' members; that of an empty text is empty
 	texts []string // of the entries, made when asked for
 
 	damaged bool // a row points beyond the dictionary: nothing of the block can be read
 }
 
-func newLowText() *lowText {
-	c := &lowText{}
+func newLowText(name string) *lowText {
+	c := &lowText{name: "," + name}
 	c.Index = &c.dict
 	return c
 }
@@ -28,7 +29,7 @@ func (c *lowText) begin() bool {
 	c.keys, c.forms, c.ends, c.texts = c.keys[:0], c.forms[:0], c.ends[:0], c.texts[:0]
 	for i := range c.dict.Rows() {
 		if b := c.dict.RowBytes(i); len(b) > 0 {
-			c.forms = appendString(c.forms, string(b))
+			c.forms = appendString(append(c.forms, c.name...), string(b))
 		}
 		c.ends = append(c.ends, uint32(len(c.forms)))
 	}
@@ -61,6 +62,12 @@ func widen[T uint8 | uint16 | uint32 | uint64](dst []uint32, keys []T) []uint32 
 
 // form is the canonical form of a row's text, empty where that is empty.
 func (c *lowText) form(row int) []byte {
+	m := c.member(row)
+	return m[min(len(c.name), len(m)):]
+}
+
+// member is the form after a comma and the name, empty where the text is.
+func (c *lowText) member(row int) []byte {
 	k := c.keys[row]
 	from := uint32(0)
 	if k > 0 {

@@ -162,7 +162,7 @@ func (s *columnSet) begin() []*column {
 		if c.begin() {
 			s.active = append(s.active, c)
 		}
-		if l, ok := c.data.(*lowText); ok && l.damaged {
+		if c.low != nil && c.low.damaged {
 			return nil
 		}
 	}
@@ -288,6 +288,10 @@ func (d *DB) rows(ctx context.Context, kind, where, order string, asked proto.Co
 			for i := range b.Rows {
 				line := append(row.Canonical[:0], head...)
 				for _, c := range active {
+					if c.low != nil {
+						line = append(line, c.low.member(i)...)
+						continue
+					}
 					at := len(line)
 					line = append(line, ',')
 					line = append(line, c.name...)

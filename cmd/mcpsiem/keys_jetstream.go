@@ -70,8 +70,12 @@ func (w *keyWatch) look() {
 	began := time.Now()
 	next, err := nextJetStreamKey(w.dir)
 	if err == nil && next != "" {
-		if err = w.nats.Rekey(next); err == nil || w.nats.Uses(next) {
-			err = errors.Join(err, w.dir.Promote(state.SecretJetStreamKey))
+		err = w.nats.Rekey(next)
+		if w.nats.Uses(next) { // decided, even if the server is not back yet
+			if err != nil {
+				w.log.Warn("NATS is down until the change of keys is finished, which it tries again and again", zap.Error(err))
+			}
+			err = w.dir.Promote(state.SecretJetStreamKey)
 		}
 	}
 	if err != nil {

@@ -210,8 +210,10 @@ func (c *rekeyed) carryOut(dir, folder string) error {
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(problems...); err != nil {
-		return err
+	for _, err := range problems {
+		if err != nil { // a full disk says the same of each
+			return err
+		}
 	}
 	var folders []string
 	for _, f := range c.Files {

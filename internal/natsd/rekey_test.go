@@ -428,3 +428,51 @@ func TestRekeyRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A disk that fails before the change is decided leaves everything as it was. After that the server is down until it works again, and then comes back by itself, under the new key.
+func TestRekeyOnAFailingDisk(t *testing.T) {
+	defer func(d time.Duration) { healInterval = d }(healInterval)
+	healInterval = 20 * time.Millisecond
+	defer func() { crash = func(string) {} }()
+	dir := t.TempDir()
+	s, js := startOn(t, dir, keyOne, "")
+	fill(t, js)
+	block := func(at, folder, name string) {
+		var once sync.Once
+		crash = func(p string) {
+			if p == at {
+				once.Do(func() { _ = os.Mkdir(filepath.Join(dir, folder, name), 0o700) }) // where a file has to go
+			}
+		}
+	}
+	block("drafting", rekeyDraft, rekeyList)
+	if err := s.Rekey(keyTwo); err == nil || errors.Is(err, ErrStopped) || !s.Uses(keyOne) {
+		t.Errorf("%v", err)
+	}
+	same(t, js)
+	block("decided", rekeyDir, "out-0")
+	if err := s.Rekey(keyTwo); !errors.Is(err, ErrStopped) || !s.Uses(keyTwo) {
+		t.Errorf("%v", err)
+	}
+	time.Sleep(100 * time.Millisecond) // it cannot come back yet
+	if _, err := os.Stat(filepath.Join(dir, rekeyDir)); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(filepath.Join(dir, rekeyDir, "out-0")); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := js.Stream(ctx, "EVENTS")
+		cancel()
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server did not come back: ", err)
+		}
+	}
+	same(t, js)
+	s.Shutdown()
+	underKey(t, dir, keyTwo, keyOne)
+}

@@ -230,7 +230,7 @@ func (r *report) print(w io.Writer) error {
 	for _, s := range r.Streams {
 		fmt.Fprintf(tw, "%s\t%d\t%s\t\t\t\t\n", s.Name, s.Messages, bytesText(s.Bytes))
 		for _, c := range s.Consumers {
-			fmt.Fprintf(tw, "\t\t\t%s\t%d\t%d\t%s\n", c.Name, c.Lag, c.InFlight, c.LastAcked)
+			fmt.Fprintf(tw, "\t\t\t%s\t%d\t%d\t%s\n", c.Name, c.Lag, c.InFlight, localTime(c.LastAcked))
 		}
 	}
 	fmt.Fprintln(tw, "\nSINK\tSTREAM\tRECEIVED\tSTORED\tDEAD-LETTERED\tDIFFERENCE\t")
@@ -286,4 +286,13 @@ func bytesText(n uint64) string {
 		return fmt.Sprintf("%.1f kB", float64(n)/(1<<10))
 	}
 	return fmt.Sprintf("%d B", n)
+}
+
+// localTime is a time of RFC 3339 as people of this machine read it.
+func localTime(s string) string {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return s
+	}
+	return clock(t)
 }

@@ -49,7 +49,7 @@ func (t *target) jetstream(ctx context.Context, pipeline bool) (*nats.Conn, jets
 func newTail() *cobra.Command {
 	var t target
 	var asJSON, onlyFindings, onlyEvents bool
-	var back time.Duration
+	var back days
 	c := &cobra.Command{
 		Use:     "tail",
 		GroupID: "look",
@@ -66,12 +66,15 @@ form (docs/event.md, docs/finding.md). Ends with Ctrl-C, or when the reader of i
 			}
 			defer nc.Close()
 			p := printer{w: c.OutOrStdout(), json: asJSON, color: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""}
+			if !asJSON && term.IsTerminal(int(os.Stderr.Fd())) {
+				fmt.Fprintln(os.Stderr, "mcpsiem: waiting for messages; Ctrl-C ends")
+			}
 			var followers []*follower
 			for _, name := range []string{streams.Events, streams.Findings} {
 				if (name == streams.Events && onlyFindings) || (name == streams.Findings && onlyEvents) {
 					continue
 				}
-				f, err := follow(c.Context(), js, name, back)
+				f, err := follow(c.Context(), js, name, time.Duration(back))
 				if err != nil {
 					return err
 				}
@@ -111,7 +114,7 @@ form (docs/event.md, docs/finding.md). Ends with Ctrl-C, or when the reader of i
 	f.BoolVar(&asJSON, "json", false, "print JSON lines")
 	f.BoolVar(&onlyFindings, "findings", false, "findings only")
 	f.BoolVar(&onlyEvents, "events", false, "events only")
-	f.DurationVar(&back, "since", 0, "start this long ago `DURATION` (default: now)")
+	f.Var(&back, "since", "start this long ago `DURATION`, e.g. 10m, 2d (default: now)")
 	c.MarkFlagsMutuallyExclusive("findings", "events")
 	return c
 }

@@ -156,6 +156,7 @@ func BenchmarkWhole(b *testing.B) {
 	step("evidence export", func() (string, bool, any) {
 		db := seal.NewDB(storetest.Config(chdb.UserAdmin))
 		defer db.Close()
+		defer debug.SetGCPercent(debug.SetGCPercent(50)) // as the command does
 		m, err := Export(ctx, db, o)
 		if err != nil {
 			return ", " + err.Error(), false, err.Error()

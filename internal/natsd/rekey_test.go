@@ -244,6 +244,7 @@ func TestRekeyCutOff(t *testing.T) {
 	}
 	for _, p := range points {
 		t.Run(p.first+", "+p.second, func(t *testing.T) {
+			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "d")
 			if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
 				t.Fatal(err)

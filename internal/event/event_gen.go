@@ -185,7 +185,7 @@ type Fields struct {
 	TaskID                 string             `json:"mcpsiem.task.id,omitempty" expr:"task_id"`                               // Task that carries the call's outcome, hashed.
 	BatchID                string             `json:"mcpsiem.batch.id,omitempty" expr:"batch_id"`                             // Shared by the members of one JSON-RPC batch: the event id of its first member.
 	BatchIndex             int64              `json:"mcpsiem.batch.index,omitempty" expr:"batch_index"`                       // Position in the batch, from 0.
-	Outcome                string             `json:"mcpsiem.outcome,omitempty" expr:"outcome"`                               // On a response: ok, tool_error, rpc_error, transport_error, cancelled, timeout, orphan, late, input_required.
+	Outcome                string             `json:"mcpsiem.outcome,omitempty" expr:"outcome"`                               // On a response: ok, tool_error, rpc_error, transport_error (the server ended or the connection broke before it answered), cancelled (by the client, in words or by leaving), timeout, orphan, late, input_required.
 	RPCCode                string             `json:"rpc.response.status_code,omitempty" expr:"rpc_code"`                     // JSON-RPC error code.
 	ErrorType              string             `json:"error.type,omitempty" expr:"error_type"`                                 // Error code, tool_error, or a transport error class.
 	DurationNanos          int64              `json:"mcpsiem.duration,omitempty" expr:"duration_ns"`                          // Request seen to response complete, ns.

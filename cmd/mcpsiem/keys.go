@@ -182,7 +182,7 @@ file jetstream.key.next beside jetstream.key, if you put one there. In a running
 with the next start.
 
 With --key wrap: the keys of tenants and archives, which lie in files of their own so that each can be destroyed, are wrapped with another key: the one that you put, or whose place you name, in wrap.key.next beside
-their folders. Without such a file, what is not wrapped yet is wrapped with the key in wrap.key. Running processes take part.
+their folders. Without such a file a new key is made if wrap.key holds one; if it names a place, what is not wrapped yet is wrapped with the key there. Running processes take part.
 
 With --key spool: the taps that use this state folder encrypt what they spool with another key from their next batch on; what is spooled already stays readable. On a machine that has taps alone: mcptap rotate-key.
 

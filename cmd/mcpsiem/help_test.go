@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // TestHelpTeaches: every command says what it is for, shows how it is used, says its exit codes, and fits a terminal of 80 columns.
@@ -127,5 +128,24 @@ func TestCompletion(t *testing.T) {
 	f(":4", "status", "")
 	if got := ruleIDs(&cobra.Command{}); !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "database_dump\t") }) {
 		t.Errorf("%d rules", len(got))
+	}
+}
+
+// TestMetavar: the argument of a flag is named beside it, and again in the text only where that is a part of the sentence.
+func TestMetavar(t *testing.T) {
+	for usage, want := range map[string]string{
+		"ClickHouse user `NAME` (env X)":         "NAME|ClickHouse user (env X)",
+		"of this `TENANT` only":                  "TENANT|of this TENANT only",
+		"`FORMAT`: table, json":                  "FORMAT|table, json",
+		"`WHO` answers for it":                   "WHO|WHO answers for it",
+		"look back `DURATION`, e.g. 12h":         "DURATION|look back DURATION, e.g. 12h",
+		"public key of the log `FILE or KEY`":    "FILE or KEY|public key of the log",
+		"how long to wait `DURATION`; 0 for all": "DURATION|how long to wait; 0 for all",
+	} {
+		f := pflag.NewFlagSet("", pflag.ContinueOnError)
+		f.String("x", "", usage)
+		if name, text := metavar(f.Lookup("x")); name+"|"+text != want {
+			t.Errorf("%s: %s|%s, want %s", usage, name, text, want)
+		}
 	}
 }

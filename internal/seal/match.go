@@ -28,7 +28,7 @@ const (
 type Match struct {
 	Leaf
 	State       State
-	Second      bool     // beside the row that was sealed there is another, different one
+	Second      bool     // if Matched: beside the row that was sealed there is another, different one
 	Mislabelled bool     // the row is what was sealed, and has another time or place than seal_leaves says
 	Canonical   []byte   // of the row, if asked for; with room for the end of a line
 	Cells       []string // of the row, those asked for
@@ -136,9 +136,9 @@ func (d *DB) Match(ctx context.Context, tenant string, leaves []Leaf, keep *Keep
 				return nil
 			}
 			each(r.ID, func(m *Match) {
+				m.Second = m.Second || r.StreamSeq == m.StreamSeq // the row that was sealed may come before this one or after it
 				switch {
 				case m.State == Matched:
-					m.Second = m.Second || r.StreamSeq == m.StreamSeq
 				case m.Salt == Salt{}:
 					m.State = Closed
 				case LeafHash(m.Salt, Digest(withSeq(r, m.StreamSeq))) == m.Hash:

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -85,6 +87,10 @@ would have been written: of the same checkpoint, byte for byte as long as the st
 				return fmt.Errorf("%w: go on with it (--resume), or remove %s.work", evidence.ErrCutOff, out)
 			} else if cut {
 				details["resumed"] = begun
+			}
+			// The record would begin a log: of a tenant that nobody has heard of there is neither.
+			if _, err := os.Stat(filepath.Join(s.sealDir(), seal.FolderOf(tenant), "checkpoint")); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("cannot export evidence: nothing of tenant %q is sealed in %s (`mcpsiem audit checkpoints` names the logs)", tenant, s.sealDir())
 			}
 			me := audit.Me()
 			id := strings.ReplaceAll(uuid.NewString(), "-", "")

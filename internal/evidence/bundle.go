@@ -39,6 +39,7 @@ const (
 	fileEventsParquet = "events.parquet"
 	fileFindParquet   = "findings.parquet"
 	fileAudit         = "audit.csv"
+	fileInstallation  = "installation.csv"
 	fileAccess        = "access.csv"
 	fileInventory     = "inventory.csv"
 	fileExceptions    = "exceptions.csv"

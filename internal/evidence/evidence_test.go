@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
@@ -482,12 +483,45 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
+// What concerns all tenants is in each one's bundle; what concerns another is not.
+func TestInstallation(t *testing.T) {
+	dir := t.TempDir()
+	sealtest.Clear(t, storetest.Open(t, chdb.UserAdmin))
+	events := sealtest.Events("default", 100, 5)
+	for i, x := range []struct{ action, tenant string }{{"pipeline.start", ""}, {"rules.change", "acme"}, {"rules.change", "beta"}, {"store.query", ""}, {"logging.failed", ""}} {
+		e := &events[i]
+		e.AuditAction, e.AuditTarget, e.AuditDetails = x.action, "target of "+x.tenant, map[string]string{}
+		if x.tenant != "" {
+			e.AuditDetails["tenant"] = x.tenant
+		}
+	}
+	sealtest.Store(t, sealtest.Exporter(t), sealtest.Batch(1, append(events, sealtest.Events("acme", 110, 3)...)...))
+	sealtest.Seal(t, dir, 1, 0)
+	o := options(t, dir, filepath.Join(t.TempDir(), "a.zip"))
+	export(t, o)
+	if r := verify(t, o.Out, o.Key.VerifierKey("acme")); !r.OK {
+		t.Fatal(text(r))
+	}
+	rows, err := csv.NewReader(bytes.NewReader(contents(t, o.Out)[fileInstallation])).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rows[1:] {
+		got = append(got, r[4]+" "+r[5])
+	}
+	slices.Sort(got)
+	if want := []string{"logging.failed target of ", "pipeline.start target of ", "rules.change target of acme"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestControls(t *testing.T) {
 	all, err := compliance.All()
 	if err != nil || len(all) != 7 {
 		t.Fatal(len(all), err)
 	}
-	known := []string{fileAccess, fileEvents, fileCheckpoint, fileCoverage, fileFindCSV, fileAudit, fileInventory, fileRedaction, fileRetention, fileDeletions, fileHistory, filePDF, fileExceptions}
+	known := []string{fileAccess, fileEvents, fileCheckpoint, fileCoverage, fileFindCSV, fileAudit, fileInstallation, fileInventory, fileRedaction, fileRetention, fileDeletions, fileHistory, filePDF, fileExceptions}
 	for _, f := range all {
 		ids := map[string]bool{}
 		if f.Title == "" || f.Version == "" || len(f.Sources) == 0 || len(f.Controls) < 4 {

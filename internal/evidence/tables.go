@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpsiem/mcpsiem/internal/event"
 	"github.com/mcpsiem/mcpsiem/internal/seal"
 	"github.com/mcpsiem/mcpsiem/schemas/compliance"
 )
@@ -109,6 +110,9 @@ func (e *exporter) eachPart(ctx context.Context, id string, f func(part string) 
 	return nil
 }
 
+// ofAll picks records that concern all tenants of an installation, or say in their details which one. They are the trail of the tenant that has what no tenant is named for.
+const ofAll = "audit_action LIKE 'pipeline.%' OR audit_action LIKE 'logging.%' OR audit_action IN ('rules.change', 'rules.refused', 'prices.change', 'store.migrate')"
+
 // tables writes what the store knows beside the rows themselves: they are derived from it at the time of the export, and the leaves do not vouch for them.
 func (e *exporter) tables(ctx context.Context) error {
 	ev := e.db.Table("events")
@@ -128,6 +132,8 @@ func (e *exporter) tables(ctx context.Context) error {
 	tables := []struct{ name, header, query string }{
 		{fileAudit, "time,event_id,actor,actor_kind,verified,action,target,outcome,details", "SELECT ts, event_id, " + g("principal_id", "principal_kind") + ", principal_verified, " + g("audit_action", "audit_target", "outcome", "toJSONString(audit_details)") +
 			" FROM " + ev + " FINAL WHERE audit_action != '' AND " + e.period("ts") + " ORDER BY ts, event_id"},
+		{fileInstallation, "time,event_id,actor,actor_kind,action,target,outcome,details", "SELECT ts, event_id, " + g("principal_id", "principal_kind", "audit_action", "audit_target", "outcome", "toJSONString(audit_details)") +
+			" FROM " + ev + " FINAL WHERE tenant = " + seal.Literal(event.DefaultTenant) + " AND (" + ofAll + ") AND audit_details['tenant'] IN ('', " + seal.Literal(e.Tenant) + ") AND " + e.between("ts") + " ORDER BY ts, event_id"},
 		{fileInventory, "server,tool,definition_sha256,tokens,first_seen,last_seen", "SELECT " + g("server", "tool") + ", definition_hash, max(tokens), min(first_seen) AS f, max(last_seen) AS l FROM " + e.db.Table("tool_catalogue") +
 			" WHERE tenant = " + seal.Literal(e.Tenant) + " GROUP BY server, tool, definition_hash HAVING f < fromUnixTimestamp64Nano(" + fmt.Sprint(e.To.UnixNano()) + ", 'UTC') ORDER BY server, tool, f, definition_hash"},
 		{fileDeletions, "leaf_index,record_id,deleted_at", "SELECT leaf_index, record_id, deleted_at FROM " + e.db.Table("seal_deletions") + " FINAL WHERE " + e.period("deleted_at") + " ORDER BY record_id, leaf_index"},

@@ -148,7 +148,7 @@ func directory(f io.ReaderAt, size int64) bool {
 }
 
 // known are the names that a bundle's files can have. Nothing is ever unpacked by name here; who unpacks a bundle that was checked can rely on them.
-var known = []string{fileManifest, fileSignature, fileEvents, fileEventLeafs, fileFindings, fileFindLeafs, fileEventsCSV, fileFindCSV, fileEventsParquet, fileFindParquet, fileAudit, fileAccess, fileInventory, fileExceptions, fileDeletions,
+var known = []string{fileManifest, fileSignature, fileEvents, fileEventLeafs, fileFindings, fileFindLeafs, fileEventsCSV, fileFindCSV, fileEventsParquet, fileFindParquet, fileAudit, fileInstallation, fileAccess, fileInventory, fileExceptions, fileDeletions,
 	fileRetention, fileRedaction, fileCoverage, fileControls, fileSegments, fileHashes, fileCheckpoint, fileHistory, fileAnchors, fileKey, fileTSA, fileWitnesses, fileHTML, filePDF, fileVerify}
 
 func (c *checker) check() {

@@ -47,7 +47,8 @@ scenarios: build test/demo/npm/node_modules ## incidents replayed as real MCP tr
 .PHONY: test
 test: build test/demo/npm/node_modules ## every test, real engines and real servers included, then the demonstration
 	go vet ./...
-	go test -vet=off -ldflags '-s -w' -timeout 10m ./...
+# One package more than there are cores: much of what tests do is wait.
+	go test -p 3 -vet=off -ldflags '-s -w' -timeout 10m ./...
 	cd test/bench/hec && go test ./... # the Splunk exporter against contrib's HEC receiver
 	go build -o bin/demo ./test/demo
 	bin/demo

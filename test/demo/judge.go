@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sort"
+	"text/tabwriter"
 	"time"
 )
 
@@ -166,6 +167,27 @@ func (d *demo) accounting(ctx context.Context, v *verdict) error {
 	return nil
 }
 
+// printAccounting shows the accounts as they were when all had come to rest: the queries above are events by now, on their way.
+func printAccounting(raw json.RawMessage) error {
+	var rows []struct {
+		Sink         string `json:"sink"`
+		Stream       string `json:"stream"`
+		Received     uint64 `json:"received"`
+		Stored       uint64 `json:"stored"`
+		DeadLettered uint64 `json:"dead_lettered"`
+	}
+	if err := json.Unmarshal(raw, &rows); err != nil {
+		return fmt.Errorf("cannot read the accounting: %w", err)
+	}
+	fmt.Print("\nAccounting, when everything had come to rest\n")
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "sink\tstream\treceived\tstored\tdead-lettered\tdifference\t")
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t\n", r.Sink, r.Stream, r.Received, r.Stored, r.DeadLettered, int64(r.Received)-int64(r.Stored)-int64(r.DeadLettered))
+	}
+	return w.Flush()
+}
+
 func count(server string, notes []sighting) map[string]int {
 	m := map[string]int{}
 	for _, s := range notes {
@@ -217,7 +239,6 @@ func (d *demo) print(ctx context.Context, v verdict) error {
 			tokens_arguments + tokens_result AS tokens FROM mcp_calls ORDER BY started`},
 		{"Findings", `SELECT severity, rule_id, server, tool, summary FROM findings ORDER BY last_seen`},
 		{"Data classes found and replaced", `SELECT server, tool, class, sum(n) AS values FROM (SELECT server, tool, arrayJoin(redactions) AS r, r.1 AS class, r.2 AS n FROM events) GROUP BY ALL ORDER BY ALL`},
-		{"Accounting", `SELECT * FROM accounting`},
 	} {
 		fmt.Printf("\n%s\n", q.title)
 		cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "mcpsiem"), "query", "--state", d.state, q.sql)
@@ -225,6 +246,9 @@ func (d *demo) print(ctx context.Context, v verdict) error {
 		if err := cmd.Run(); err != nil {
 			return err
 		}
+	}
+	if err := printAccounting(v.Accounting); err != nil {
+		return err
 	}
 	fmt.Printf("\n%d messages passed the taps, %d stored exactly once, %d missing, %d surplus, %d altered; planted secret in %d rows; settled after %.1f s\n",
 		v.Messages, v.Stored, len(v.Missing), len(v.Surplus), len(v.Altered), v.SecretRows, v.Seconds)

@@ -85,11 +85,12 @@ var (
 // Board is one dashboard.
 type Board struct {
 	Uid   string
-	build *dashboard.DashboardBuilder
+	build *dashboard.DashboardBuilder //lint:ignore SA1019 Grafana 11 reads no v2 dashboards
 }
 
 // newBoard begins a dashboard. since is its time range, as Grafana writes it.
 func newBoard(uid, title, doc, since string) *Board {
+	//lint:ignore SA1019 Grafana 11 reads no v2 dashboards
 	b := dashboard.NewDashboardBuilder("mcpsiem / "+title).Uid(uid).Description(doc).Tags([]string{"mcpsiem"}).
 		Time(since, "now").Refresh("1m").Timezone(common.TimeZoneBrowser).Tooltip(dashboard.DashboardCursorSyncCrosshair).Editable().
 		Link(dashboard.NewDashboardLinkBuilder("mcpsiem").Type(dashboard.DashboardLinkTypeDashboards).Tags([]string{"mcpsiem"}).AsDropdown(true).KeepTime(true).IncludeVars(true)).

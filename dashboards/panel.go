@@ -16,7 +16,6 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/stat"
 	"github.com/grafana/grafana-foundation-sdk/go/statetimeline"
 	"github.com/grafana/grafana-foundation-sdk/go/table"
-	"github.com/grafana/grafana-foundation-sdk/go/text"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
 )
 
@@ -183,9 +182,4 @@ func lanes(a about, sql string) *statetimeline.PanelBuilder {
 func flow(a about, nodes, edges string) *nodegraph.PanelBuilder {
 	return nodegraph.NewPanelBuilder().Title(a.title).Description(a.doc).Span(a.width).Height(a.height).Datasource(datasource()).
 		WithTarget(asTable("nodes", nodes)).WithTarget(asTable("edges", edges))
-}
-
-// note is a text for the reader.
-func note(a about, markdown string) *text.PanelBuilder {
-	return text.NewPanelBuilder().Title(a.title).Span(a.width).Height(a.height).Mode(text.TextModeMarkdown).Content(markdown)
 }

@@ -40,8 +40,8 @@ checkpoints, prove single events, and count what is missing before it could be s
 // sealTarget is where logs, keys and the store are.
 type sealTarget struct {
 	target
-	dir, keyFile string
-	asJSON       bool
+	dir    string
+	asJSON bool
 }
 
 func (s *sealTarget) bind(c *cobra.Command, nats bool) {

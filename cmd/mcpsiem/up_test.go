@@ -50,7 +50,7 @@ func TestUpRefusesFirst(t *testing.T) {
 		"/site.yaml:5: processors::identity: issuers[0]: jwks_url must use https: whoever can change the answer can be anyone (http is allowed to loopback only)")
 	f("", "processors:\n  batch: {}\n  identity: 5\nprocesors: {}\n", "/given.yaml:2: processors::batch: the batch processor acknowledges data before it is delivered and loses it in a crash; remove it, batches are made where the data is durable")
 	f("", "a: [\n", "/given.yaml:1: not valid YAML: did not find expected node content")
-	f("", "- a\n", "/given.yaml:1: a configuration is a map of sections: processors, exporters, ...")
+	f("", "- a\n", "/given.yaml:1: a configuration is a map of sections: processors, exporters and so on")
 	f("receivers:\n  kafka: {}\n", "procesors: {}\n", "/site.yaml:2: receivers: there is no component kafka; there are file_log, filelog, jetstream, otlp\n"+
 		"/given.yaml:1: there is no section procesors")
 }

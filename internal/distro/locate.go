@@ -95,7 +95,7 @@ func readable(files []string) error {
 			continue
 		}
 		if len(n.Content) > 0 && n.Content[0].Kind != yaml.MappingNode {
-			errs = append(errs, fmt.Errorf("%s:%d: a configuration is a map of sections: processors, exporters, ...", f, n.Content[0].Line))
+			errs = append(errs, fmt.Errorf("%s:%d: a configuration is a map of sections: processors, exporters and so on", f, n.Content[0].Line))
 		}
 	}
 	return errors.Join(errs...)

@@ -178,7 +178,7 @@ func (s Source) Sign(ctx context.Context, message []byte, size int) ([]byte, err
 	}
 	defer f.Close()
 	defer os.Remove(f.Name())
-	if _, err := f.Write(message); err == nil {
+	if _, err = f.Write(message); err == nil {
 		_, err = f.Seek(0, 0)
 	}
 	if err != nil {

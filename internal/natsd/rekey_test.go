@@ -332,7 +332,7 @@ func TestRekeyUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer relay.Stop()
-	key := keyOne
+	var key string
 	for _, next := range []string{keyTwo, keyThree, keyOne, keyTwo} {
 		time.Sleep(150 * time.Millisecond)
 		if err := s.Rekey(next); err != nil {
@@ -348,14 +348,16 @@ func TestRekeyUnderLoad(t *testing.T) {
 	if sent < 50 {
 		t.Fatalf("only %d were sent", sent)
 	}
+	// What is acknowledged counts, not whether RAW is empty: nats-server keeps an acknowledgement before it removes the message from a work queue,
+	// and if it ends between the two the message lies there, never delivered again, until its age ends it.
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		raw, err := js.Stream(ctx, "RAW")
-		if err == nil && raw.CachedInfo().State.Msgs == 0 {
+		info, err := c.Info(ctx)
+		if err == nil && info.NumPending == 0 && info.NumAckPending == 0 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("RAW does not run empty: %v", err)
+			t.Fatalf("not everything is taken: %v, %+v", err, info)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

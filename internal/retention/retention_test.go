@@ -209,7 +209,6 @@ func TestHoldsOutliveRetention(t *testing.T) {
 		}
 	}
 	covered := "event_name != 'mcpsiem.audit' AND tenant = 'acme' AND (principal_id = 'user3@example.com' OR tool = 'search')"
-	want := w.count("SELECT count() FROM mcpsiem.events WHERE " + covered)
 	if events, _, err := h.Covers(ctx, w.r.Conn); err != nil || events != 43 {
 		t.Errorf("covers %d, %v", events, err)
 	}
@@ -217,7 +216,7 @@ func TestHoldsOutliveRetention(t *testing.T) {
 	late := sealtest.Events("acme", 1001, 7)
 	sealtest.Store(t, w.exporter, sealtest.Batch(20, late...))
 	sealtest.Seal(t, w.dir, 20, 10)
-	want = w.count("SELECT count() FROM mcpsiem.events WHERE " + covered)
+	want := w.count("SELECT count() FROM mcpsiem.events WHERE " + covered)
 	plan, err := w.r.Plan(ctx, p, "")
 	if err != nil || len(plan.Holds) != 2 || plan.Lines[0].Held != want {
 		t.Fatalf("%v, %+v", err, plan.Lines)

@@ -241,7 +241,6 @@ func (s *Sealer) Step(ctx context.Context, kind string, b Bound) (done []Sealed,
 
 type candidate struct {
 	Leaf
-	tenant string
 	digest Hash
 	anchor bool
 }

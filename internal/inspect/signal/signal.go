@@ -187,7 +187,7 @@ func fewUp(path []byte) bool {
 			return false
 		}
 	}
-	return bytes.Index(rest, []byte("../")) < 0
+	return !bytes.Contains(rest, []byte("../"))
 }
 
 func letter(c byte) bool { return (c|0x20)-'a' < 26 || c >= 0x80 }

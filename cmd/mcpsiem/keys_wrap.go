@@ -81,7 +81,7 @@ func (k *keysTarget) rotateWrap(c *cobra.Command) error {
 			return fmt.Errorf("%w (the former wrapping key is still there; give the command again)", err)
 		}
 		n += more
-		if err := removeKeyFile(w.Former()); err != nil {
+		if err := keysource.Shred(w.Former()); err != nil {
 			return fmt.Errorf("cannot remove the former wrapping key: %w", err)
 		}
 	}
@@ -110,19 +110,6 @@ func prepareWrap(w keysource.Wrapping) error {
 	}
 	_, err = w.Wrap("test", make([]byte, 32))
 	return err
-}
-
-// removeKeyFile overwrites and removes a file with a key, or the note of where one is.
-func removeKeyFile(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	st, err := f.Stat()
-	if err == nil {
-		_, err = f.WriteAt(make([]byte, st.Size()), 0)
-	}
-	return errors.Join(err, f.Sync(), f.Close(), os.Remove(path))
 }
 
 // lockFolder keeps a second command off; it waits for none.

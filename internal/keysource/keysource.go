@@ -272,3 +272,16 @@ func (c *capped) Write(p []byte) (int, error) {
 	c.over = c.over || n < len(p)
 	return len(p), nil
 }
+
+// Shred overwrites and removes a file with a key, or the note of where one is.
+func Shred(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, st.Size()), 0)
+	}
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(path))
+}

@@ -128,7 +128,7 @@ func (k *keyring) sweep(dir string) {
 		}
 	}
 	for _, f := range old {
-		_ = shredKey(f)
+		_ = keysource.Shred(f)
 	}
 }
 
@@ -160,18 +160,6 @@ func underKey(path string, aead cipher.AEAD) bool {
 	}
 	_, err = aead.Open(nil, c[:12], c[12:], aad(head, segHeader))
 	return err == nil
-}
-
-func shredKey(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	st, err := f.Stat()
-	if err == nil {
-		_, err = f.WriteAt(make([]byte, st.Size()), 0)
-	}
-	return errors.Join(err, f.Sync(), f.Close(), os.Remove(path))
 }
 
 // loadKey reads the spool's key, 64 hex digits or where they are (internal/keysource), or makes one, readable by its owner alone. Taps that start together agree on one key:

@@ -253,6 +253,16 @@ func (o *oracle) tap(ctx context.Context, s *site, t *testing.T) (wait func()) {
 	return func() { <-finished }
 }
 
+// end stops the site in order, and at once if it does not.
+func (s *site) end() {
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.done:
+	case <-time.After(30 * time.Second):
+		syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	}
+}
+
 func TestFault(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(*bin, "mcpsiem")); err != nil {
 		t.Fatalf("build first: make build (%v)", err)
@@ -262,14 +272,7 @@ func TestFault(t *testing.T) {
 	s.up()
 	// Restarts keep their ports, as an installation does.
 	s.ports = keepPorts(t, s.state)
-	defer func() {
-		s.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-s.done:
-		case <-time.After(30 * time.Second):
-			syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-		}
-	}()
+	defer s.end()
 	o := &oracle{acked: map[string]bool{}, sent: map[string]bool{}}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -23,14 +22,7 @@ func TestFaultRotation(t *testing.T) {
 	s := &site{t: t, state: filepath.Join(dir, "state"), ports: []string{"--any-port"}}
 	s.up()
 	s.ports = keepPorts(t, s.state)
-	defer func() {
-		s.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-s.done:
-		case <-time.After(30 * time.Second):
-			syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-		}
-	}()
+	defer s.end()
 	o := &oracle{acked: map[string]bool{}, sent: map[string]bool{}}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

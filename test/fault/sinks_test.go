@@ -217,14 +217,7 @@ func TestFaultSinks(t *testing.T) {
 	s.ports = append(s.ports, "--config", overlay)
 	s.up()
 	s.ports = append(keepPorts(t, s.state), "--config", overlay)
-	defer func() {
-		s.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-s.done:
-		case <-time.After(30 * time.Second):
-			syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-		}
-	}()
+	defer s.end()
 	o := &oracle{acked: map[string]bool{}, sent: map[string]bool{}}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
